@@ -1,0 +1,248 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where a database is, and connections of our own to it.
+
+A place comes from a URL as SQLAlchemy writes it or from the login_* options. SQLAlchemy is not needed here. Connections
+are pinned: whoever owns a database may plant functions and operators in it, so the search path holds pg_catalog only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode
+
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import (
+    StewardError,
+)
+
+if TYPE_CHECKING:
+    import psycopg
+
+MASK = "********"
+PINNED_OPTIONS = "-c search_path=pg_catalog,pg_temp"
+CONNECT_TIMEOUT = 10
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "login_host": {"type": "str"},
+    "login_unix_socket": {"type": "path"},
+    "login_port": {"type": "int"},
+    "login_user": {"type": "str"},
+    "login_password": {"type": "str", "no_log": True},
+    "login_db": {"type": "str"},
+    "ssl_mode": {"type": "str", "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]},
+    "ca_cert": {"type": "path", "aliases": ["ssl_rootcert"]},
+}
+
+# The grammar of sqlalchemy.engine.make_url: a name, an account, an address, a database, a query.
+_URL = re.compile(
+    r"(?P<scheme>[\w+]+)://"
+    r"(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?:(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[^/?]*))?)?"
+    r"(?:/(?P<database>[^?]*))?"
+    r"(?:\?(?P<query>.*))?",
+)
+_DIALECTS = ("postgresql", "postgres")
+
+# What libpq understands of a URL's query. The rest (prepared_statement_cache_size, …) speaks to the application's driver.
+_LIBPQ_OPTIONS = frozenset(
+    "channel_binding client_encoding connect_timeout gssencmode gsslib hostaddr keepalives keepalives_count keepalives_idle "
+    "keepalives_interval krbsrvname load_balance_hosts options passfile require_auth sslcert sslcertmode sslcrl sslcrldir sslkey "
+    "sslmode sslnegotiation sslpassword sslrootcert sslsni ssl_max_protocol_version ssl_min_protocol_version "
+    "target_session_attrs tcp_user_timeout".split()
+)
+
+_REMEDIES = (
+    (r"password authentication failed|no password supplied", "check the user and the password"),
+    (r"database .* does not exist", "create the database or check its name"),
+    (r"role .* does not exist", "create the role or check login_user"),
+    (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "add a pg_hba rule for this client, or use TLS if the rules want it"),
+    (r"resolve|translate host name|name or service", "check the host name"),
+    (r"refused|no such file|no route|unreachable", "check that the server runs and listens there"),
+    (r"timeout|timed out", "check the address and the firewall between"),
+    (r"certificate|ssl|tls", "check ssl_mode and ca_cert"),
+    (r"too many|connection slots|connection limit", "free a connection or raise the limit"),
+    (r"starting up|shutting down|recovery mode", "wait until the server is up"),
+    (r"unsupported startup parameter", "give the server's own address, not that of a connection pooler"),
+    (r"permission denied", "grant CONNECT on the database to the user"),
+)
+
+
+class ConnectionFailed(StewardError):
+    """The database could not be reached or refused the login."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database as a client names it. host is a name, an address, a socket directory or None (libpq decides)."""
+
+    database: str | None
+    host: str | None = None
+    port: int | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    driver: str | None = None
+    query: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"host {self.host or 'local socket'} port {self.port or 5432} database {self.database or 'of that name'} " + (
+            f"user {self.user}" if self.user else "user of that name"
+        )
+
+
+def parse_url(text: str) -> Place:
+    """Return the place that a SQLAlchemy URL names; the text itself never appears in an error.
+
+    Accepts postgresql://, postgres:// and postgresql+driver://. Raises StewardError when text is none of these.
+    """
+    match = _URL.fullmatch(text.strip())
+    if match is None:
+        raise StewardError("url is no database URL: write postgresql://user:password@host:port/database")
+    parts = match.groupdict()
+    dialect, _plus, driver = parts["scheme"].partition("+")
+    if dialect not in _DIALECTS:
+        raise StewardError(f"url names the database system {dialect!r}, and only postgresql is served")
+    host, query = parts["ipv6"] or parts["host"], parse_qsl(parts["query"] or "", keep_blank_values=True)
+    if host and "@" in host:
+        raise StewardError("url has two @ before its host: write %40 for an @ in the user or the password")
+    if parts["port"] and not parts["port"].isdigit():
+        raise StewardError("url has a port that is no number: write postgresql://user:password@host:port/database")
+    named = {key: ",".join(value for name, value in query if name == key) for key, _value in query}
+    port = parts["port"] or named.get("port")
+    return Place(
+        database=_unquoted(parts["database"]) or named.get("dbname") or None,
+        host=named.get("host") or host or None,
+        port=int(port) if port and port.isdigit() else None,
+        user=_unquoted(parts["user"]) or named.get("user") or None,
+        password=_unquoted(parts["password"]) or named.get("password") or None,
+        driver=driver or None,
+        query=tuple(query),
+    )
+
+
+def _unquoted(text: str | None) -> str | None:
+    return unquote(text) if text else None
+
+
+def place_from_params(params: Mapping[str, Any]) -> Place:
+    """Return the place that a module's url or login_* options name."""
+    if params.get("url"):
+        return parse_url(params["url"])
+    query = (("sslmode", params.get("ssl_mode")), ("sslrootcert", params.get("ca_cert")))
+    return Place(
+        database=params.get("login_db"),
+        host=params.get("login_unix_socket") or params.get("login_host") or None,
+        port=params.get("login_port"),
+        user=params.get("login_user") or None,
+        password=params.get("login_password") or None,
+        query=tuple((key, value) for key, value in query if value),
+    )
+
+
+def render_url(place: Place) -> str:
+    """Return the SQLAlchemy URL of a place made from login_* options; it names a driver only when the place does."""
+    account = quote(place.user or "", safe="")
+    if place.password:
+        account += ":" + quote(place.password, safe="")
+    host, query = place.host or "", place.query
+    if host.startswith(("/", "@")) or "," in host:
+        host, query = "", (("host", host), *query)
+    elif ":" in host:
+        host = f"[{host}]"
+    scheme = "postgresql" + (f"+{place.driver}" if place.driver else "")
+    address = (f"{account}@" if account else "") + host + (f":{place.port}" if place.port else "")
+    return f"{scheme}://{address}/{quote(place.database or '', safe='')}" + (f"?{urlencode(query)}" if query else "")
+
+
+def connection_arguments(place: Place, application_name: str) -> dict[str, Any]:
+    """Return the keyword arguments for psycopg.connect, pinned; options of the URL itself come before the pin."""
+    query = dict(place.query)
+    if "ssl" in query and "sslmode" not in query:  # asyncpg's word for it
+        query["sslmode"] = {"true": "require", "false": "disable"}.get(query["ssl"].lower(), query["ssl"])
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT}
+    arguments.update({key: value for key, value in query.items() if key in _LIBPQ_OPTIONS})
+    arguments["options"] = f"{query.get('options', '')} {PINNED_OPTIONS}".strip()
+    arguments["application_name"] = application_name
+    named = {"host": place.host, "port": place.port, "user": place.user, "password": place.password, "dbname": place.database}
+    arguments.update({key: value for key, value in named.items() if value is not None})
+    return arguments
+
+
+def connect(place: Place, application_name: str) -> psycopg.Connection[Any]:
+    """Return a pinned psycopg 3 connection in autocommit mode.
+
+    Raises ConnectionFailed with one line that names the place and the remedy, never the password.
+    """
+    try:
+        import psycopg
+    except ImportError as error:
+        raise StewardError(
+            f"psycopg 3 cannot be imported by this host's interpreter: install psycopg there ({error})"
+        ) from None
+    try:
+        return psycopg.connect(autocommit=True, **connection_arguments(place, application_name))
+    except psycopg.Error as error:
+        message = mask(str(error), secrets_of(place))
+    # Raised outside the handler: the driver's error keeps its arguments, and must not travel along.
+    raise ConnectionFailed(login_message(place, message))
+
+
+def login_message(place: Place, driver_message: str) -> str:
+    """Return one line for a failed login: where, why, and what to do about it."""
+    lines = [line.strip() for line in driver_message.splitlines() if line.strip()] or ["no reason given"]
+    # libpq tries again without TLS and appends that error, which is the lesser one: the first tells the reason.
+    reason = re.sub(r"^(connection failed: )?(connection to server .*? failed: )?(FATAL:\s*)?", "", lines[0])
+    remedy = next((text for pattern, text in _REMEDIES if re.search(pattern, reason, re.IGNORECASE)), "check url or login_*")
+    return f"cannot connect to {place}: {reason}: {remedy}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """What identifies a server and a database from inside. started is a UTC time with microseconds, digits only."""
+
+    database: str
+    started: str
+
+
+def read_server(connection: psycopg.Connection[Any], place: Place) -> Server:
+    """Return the identity of the server behind a connection; raises StewardError on a standby and behind a pooler."""
+    row = connection.execute(
+        "SELECT current_database(), to_char(timezone('UTC', pg_postmaster_start_time()), 'YYYYMMDDHH24MISSUS'),"
+        " pg_is_in_recovery(), pg_backend_pid()"
+    ).fetchone()
+    assert row is not None
+    database, started, standby, backend = row
+    if standby:
+        raise StewardError(f"{place} is a standby, which takes no writes: give the address of the primary")
+    # A pooler answers the login itself, with a process id of its own making. Session settings would stay behind on its server
+    # connections and reach other clients, a read-only default above all.
+    if backend != connection.info.backend_pid:
+        raise StewardError(f"{place} is a connection pooler: give the address of the server itself")
+    return Server(database, started)
+
+
+def secret_forms(secret: str) -> frozenset[str]:
+    """Return the spellings in which a secret may show up: raw, quoted for a URL, and with % doubled for a config file."""
+    plain = {secret, quote(secret, safe=""), quote(secret, safe=" +"), quote_plus(secret), repr(secret)[1:-1]}
+    return frozenset(plain | {text.replace("%", "%%") for text in plain})
+
+
+def secrets_of(place: Place) -> frozenset[str]:
+    """Return every spelling of the secrets that reach a place: its password, that of its key, PGPASSWORD."""
+    values = [place.password, os.environ.get("PGPASSWORD")]
+    values += [value for key, value in place.query if key in ("password", "sslpassword")]
+    return frozenset().union(*(secret_forms(value) for value in values if value))
+
+
+_URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]+(?=@)")
+_NAMED_PASSWORD = re.compile(r"(\b\w*(?:password|passwd)['\"]?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s,;)&]+)", re.IGNORECASE)
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """Return text without the secrets, and without any password that shows itself by its place in a URL or after its name."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    text = _URL_PASSWORD.sub(rf"\g<1>{MASK}", text)
+    return _NAMED_PASSWORD.sub(rf"\g<1>{MASK}", text)

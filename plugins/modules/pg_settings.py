@@ -1,0 +1,116 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One owned settings file of a PostgreSQL server, checked before it is put in place."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_settings
+short_description: Own one settings file of a PostgreSQL server
+version_added: 0.1.0
+description:
+  - Writes O(settings) to O(path), a file that the server's configuration includes and that nothing else writes.
+  - A candidate is checked by the server's own binary first (C(postgres -C) with a configuration that ends with the candidate), so that
+    an unknown name or a wrong value never gets near the live configuration.
+  - After that the file is put in place, C(pg_file_settings) is asked, the server reloads, and the module waits until it has done so.
+    If the server finds an error, the former file is put back and nothing is reloaded.
+  - A setting of ours that a later file or C(postgresql.auto.conf) would override is an error, because it would not be in force.
+  - Restarts nothing. RV(pending_restart) says which settings wait for a restart.
+options:
+  path:
+    description: The file to own, below a directory that O(config_file) includes.
+    type: path
+    required: true
+  settings:
+    description: Setting names and values. Booleans become on and off, lists are joined by commas, null leaves a setting out.
+    type: dict
+    required: true
+  config_file:
+    description: The server's C(postgresql.conf).
+    type: path
+    required: true
+  data_directory:
+    description: The server's data directory. It tells whether a server runs, and on which socket and port.
+    type: path
+    required: true
+  bin_directory:
+    description: Directory of the C(postgres) binary of the same major version.
+    type: path
+    required: true
+  login_user:
+    description: The superuser to log in with, over the local socket. Run the module as the operating system's account of that name.
+    type: str
+    default: postgres
+attributes:
+  check_mode:
+    description: The candidate is checked in full; nothing is written and nothing is reloaded.
+    support: full
+  diff_mode:
+    description: Shows the file before and after.
+    support: full
+requirements:
+  - psycopg >= 3.1 on the host when the server runs
+author: The pgsteward maintainers (@pgsteward)
+"""
+
+EXAMPLES = r"""
+- name: Give the server its settings
+  pgsteward.postgres.pg_settings:
+    path: /etc/postgresql/17/main/conf.d/50-pgsteward.conf
+    settings:
+      shared_buffers: 2GB
+      log_min_duration_statement: 1s
+    config_file: /etc/postgresql/17/main/postgresql.conf
+    data_directory: /var/lib/postgresql/17/main
+    bin_directory: /usr/lib/postgresql/17/bin
+  become: true
+  become_user: postgres
+"""
+
+RETURN = r"""
+pending_restart:
+  description: Settings that take effect at a restart only. In check mode those that would.
+  returned: success
+  type: list
+  elements: str
+  sample: [shared_buffers]
+reloaded:
+  description: Whether the server was told to read its configuration again, and did.
+  returned: success
+  type: bool
+  sample: true
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import run
+from ansible_collections.pgsteward.postgres.plugins.module_utils._server_settings import Installation, apply
+
+ARGUMENT_SPEC = {
+    "path": {"type": "path", "required": True},
+    "settings": {"type": "dict", "required": True},
+    "config_file": {"type": "path", "required": True},
+    "data_directory": {"type": "path", "required": True},
+    "bin_directory": {"type": "path", "required": True},
+    "login_user": {"type": "str", "default": "postgres"},
+}
+
+
+def main() -> None:
+    """Check the candidate, put it in place unless in check mode, report."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    given = module.params
+    installation = Installation(
+        owned_file=Path(given["path"]),
+        config_file=Path(given["config_file"]),
+        data_directory=Path(given["data_directory"]),
+        bin_directory=Path(given["bin_directory"]),
+        user=given["login_user"],
+    )
+    run(module, lambda: apply(installation, given["settings"], dry_run=module.check_mode))
+
+
+if __name__ == "__main__":
+    main()
