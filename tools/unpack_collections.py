@@ -18,7 +18,8 @@ WANTED = (
 def wanted(name: str) -> bool:
     """Tell whether the archive member `name` belongs to a wanted collection and is not one of its tests."""
     return any(
-        name.startswith(f"ansible_collections/{collection}/") and not name.startswith(f"ansible_collections/{collection}/tests/")
+        name.startswith(f"ansible_collections/{collection}/")
+        and not name.startswith(f"ansible_collections/{collection}/tests/")
         for collection in WANTED
     )
 

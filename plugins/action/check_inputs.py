@@ -10,7 +10,6 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.pgsteward.postgres.plugins.module_utils._inputs import unknown_names
 
 SHARED = ("pg_version", "pg_port", "pg_cluster_name", "pg_superuser", "pg_no_log", "pg_hosts")
@@ -44,7 +43,9 @@ class ActionModule(ActionBase):
 
     def _type_errors(self, options: dict[str, Any], variables: dict[str, Any]) -> list[str]:
         given = {name: self._templar.template(variables[name]) for name in options if name in variables}
-        outcome = ArgumentSpecValidator(options).validate({name: value for name, value in given.items() if value is not None})
+        outcome = ArgumentSpecValidator(options).validate(
+            {name: value for name, value in given.items() if value is not None}
+        )
         return [" ".join(message.split()) for message in outcome.error_messages]
 
 

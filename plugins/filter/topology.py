@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import TopologyError, judge
 
 DOCUMENTATION = r"""

@@ -46,19 +46,27 @@ _URL = re.compile(
 )
 _DIALECTS = ("postgresql", "postgres")
 
-# What libpq understands of a URL's query. The rest (prepared_statement_cache_size, …) speaks to the application's driver.
+# What libpq understands of a URL's query. The rest (async_fallback, …) speaks to the application's driver.
+# fmt: off
 _LIBPQ_OPTIONS = frozenset(
-    "channel_binding client_encoding connect_timeout gssencmode gsslib hostaddr keepalives keepalives_count keepalives_idle "
-    "keepalives_interval krbsrvname load_balance_hosts options passfile require_auth sslcert sslcertmode sslcrl sslcrldir sslkey "
-    "sslmode sslnegotiation sslpassword sslrootcert sslsni ssl_max_protocol_version ssl_min_protocol_version "
-    "target_session_attrs tcp_user_timeout".split()
+    {
+        "channel_binding", "client_encoding", "connect_timeout", "gssencmode", "gsslib", "hostaddr",
+        "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname",
+        "load_balance_hosts", "options", "passfile", "require_auth", "ssl_max_protocol_version",
+        "ssl_min_protocol_version", "sslcert", "sslcertmode", "sslcrl", "sslcrldir", "sslkey", "sslmode",
+        "sslnegotiation", "sslpassword", "sslrootcert", "sslsni", "target_session_attrs", "tcp_user_timeout",
+    }
 )
+# fmt: on
 
 _REMEDIES = (
     (r"password authentication failed|no password supplied", "check the user and the password"),
     (r"database .* does not exist", "create the database or check its name"),
     (r"role .* does not exist", "create the role or check login_user"),
-    (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "add a pg_hba rule for this client, or use TLS if the rules want it"),
+    (
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        "add a pg_hba rule for this client, or use TLS if the rules want it",
+    ),
     (r"resolve|translate host name|name or service", "check the host name"),
     (r"refused|no such file|no route|unreachable", "check that the server runs and listens there"),
     (r"timeout|timed out", "check the address and the firewall between"),
@@ -87,8 +95,9 @@ class Place:
     query: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        return f"host {self.host or 'local socket'} port {self.port or 5432} database {self.database or 'of that name'} " + (
-            f"user {self.user}" if self.user else "user of that name"
+        return (
+            f"host {self.host or 'local socket'} port {self.port or 5432} database {self.database or 'of that name'} "
+            + (f"user {self.user}" if self.user else "user of that name")
         )
 
 
@@ -165,7 +174,13 @@ def connection_arguments(place: Place, application_name: str) -> dict[str, Any]:
     arguments.update({key: value for key, value in query.items() if key in _LIBPQ_OPTIONS})
     arguments["options"] = f"{query.get('options', '')} {PINNED_OPTIONS}".strip()
     arguments["application_name"] = application_name
-    named = {"host": place.host, "port": place.port, "user": place.user, "password": place.password, "dbname": place.database}
+    named = {
+        "host": place.host,
+        "port": place.port,
+        "user": place.user,
+        "password": place.password,
+        "dbname": place.database,
+    }
     arguments.update({key: value for key, value in named.items() if value is not None})
     return arguments
 
@@ -194,7 +209,9 @@ def login_message(place: Place, driver_message: str) -> str:
     lines = [line.strip() for line in driver_message.splitlines() if line.strip()] or ["no reason given"]
     # libpq tries again without TLS and appends that error, which is the lesser one: the first tells the reason.
     reason = re.sub(r"^(connection failed: )?(connection to server .*? failed: )?(FATAL:\s*)?", "", lines[0])
-    remedy = next((text for pattern, text in _REMEDIES if re.search(pattern, reason, re.IGNORECASE)), "check url or login_*")
+    remedy = next(
+        (text for pattern, text in _REMEDIES if re.search(pattern, reason, re.IGNORECASE)), "check url or login_*"
+    )
     return f"cannot connect to {place}: {reason}: {remedy}"
 
 
@@ -214,17 +231,25 @@ def read_server(connection: psycopg.Connection[Any], place: Place) -> Server:
     ).fetchone()
     assert row is not None
     database, started, standby, backend = row
-    if standby:
-        raise StewardError(f"{place} is a standby, which takes no writes: give the address of the primary")
-    # A pooler answers the login itself, with a process id of its own making. Session settings would stay behind on its server
-    # connections and reach other clients, a read-only default above all.
-    if backend != connection.info.backend_pid:
-        raise StewardError(f"{place} is a connection pooler: give the address of the server itself")
+    refuse_unwritable(place, standby, backend != connection.info.backend_pid)
     return Server(database, started)
 
 
+def refuse_unwritable(place: Place, standby: bool, pooled: bool) -> None:
+    """Raise StewardError for a server that must not be migrated through this connection.
+
+    pooled: the process that answers is not the one that answered the login, as behind a connection pooler. What a
+    session sets would stay behind on the pooler's server connections and reach other clients, a read-only default
+    above all.
+    """
+    if standby:
+        raise StewardError(f"{place} is a standby, which takes no writes: give the address of the primary")
+    if pooled:
+        raise StewardError(f"{place} is a connection pooler: give the address of the server itself")
+
+
 def secret_forms(secret: str) -> frozenset[str]:
-    """Return the spellings in which a secret may show up: raw, quoted for a URL, and with % doubled for a config file."""
+    """Return the spellings in which a secret may show up: raw, quoted for a URL, with % doubled for a config file."""
     plain = {secret, quote(secret, safe=""), quote(secret, safe=" +"), quote_plus(secret), repr(secret)[1:-1]}
     return frozenset(plain | {text.replace("%", "%%") for text in plain})
 
@@ -237,11 +262,13 @@ def secrets_of(place: Place) -> frozenset[str]:
 
 
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]+(?=@)")
-_NAMED_PASSWORD = re.compile(r"(\b\w*(?:password|passwd)['\"]?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s,;)&]+)", re.IGNORECASE)
+_NAMED_PASSWORD = re.compile(
+    r"(\b\w*(?:password|passwd)['\"]?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s,;)&\0]+)", re.IGNORECASE
+)
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """Return text without the secrets, and without any password that shows itself by its place in a URL or after its name."""
+    """Return text without the secrets, and without any password that its place in a URL or its name gives away."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
     text = _URL_PASSWORD.sub(rf"\g<1>{MASK}", text)

@@ -18,7 +18,11 @@ def unknown_names(
     for name in sorted(variables):
         if name.startswith(f"{role}_") and name not in options:
             found.append((name, options))
-        elif name.startswith("pg_") and name not in (*shared, *roles) and not any(name.startswith(f"{other}_") for other in roles):
+        elif (
+            name.startswith("pg_")
+            and name not in (*shared, *roles)
+            and not any(name.startswith(f"{other}_") for other in roles)
+        ):
             found.append((name, [*options, *shared]))
     return [f"unknown variable {name}{_guess(name, candidates)}" for name, candidates in found]
 

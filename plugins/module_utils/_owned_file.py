@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import stat
 import tempfile
 from pathlib import Path
@@ -40,12 +42,24 @@ def modified(path: Path) -> int | None:
         return None
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Raise StewardError when write() could not replace the file with its owner kept; for check mode too."""
+    path, account = Path(os.path.realpath(path)), os.geteuid()
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise StewardError(f"cannot replace {path}: {_account(account)} must be able to write to {path.parent}")
+    owner = path.stat().st_uid if path.exists() else account
+    if account not in (0, owner):
+        raise StewardError(f"cannot replace {path}: it belongs to {_account(owner)}; give it to {_account(account)}")
+
+
 def write(path: Path, text: str, when: int | None = None) -> None:
     """Replace the file in one step: whoever reads it sees the old text or the new one, whole, also after a loss of power.
 
-    Owner, group and mode stay; a new file belongs to the account that runs and has NEW_FILE_MODE. A symbolic link stays one.
-    when: the time of modification to give it, in nanoseconds. Raises StewardError with the old file in place.
+    Owner and mode stay, and the group where the account may give a file to it; a new file belongs to the account and has
+    NEW_FILE_MODE. A symbolic link stays one. when: the time of modification to give it, in nanoseconds. Raises StewardError with
+    the old file in place.
     """
+    refuse_unwritable(path)
     path, beside = Path(os.path.realpath(path)), None
     try:
         found = path.stat() if path.exists() else None
@@ -54,9 +68,11 @@ def write(path: Path, text: str, when: int | None = None) -> None:
         with open(descriptor, "wb") as stream:
             stream.write(text.encode("utf-8", errors="surrogateescape"))
             stream.flush()
-            new = os.fstat(descriptor)
-            if found and (new.st_uid, new.st_gid) != (found.st_uid, found.st_gid):
+            if found and os.geteuid() == 0:
                 os.fchown(descriptor, found.st_uid, found.st_gid)
+            elif found:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, -1, found.st_gid)
             os.fchmod(descriptor, stat.S_IMODE(found.st_mode) if found else NEW_FILE_MODE)
             os.fsync(descriptor)
             if when is not None:
@@ -65,7 +81,7 @@ def write(path: Path, text: str, when: int | None = None) -> None:
         beside = None
         _sync_directory(path.parent)
     except OSError as error:
-        raise StewardError(f"cannot write {path} with the owner and mode it has: {error.strerror}") from None
+        raise StewardError(f"cannot write {path}: {error.strerror}") from None
     finally:
         if beside is not None:
             beside.unlink(missing_ok=True)
@@ -77,6 +93,13 @@ def restore(path: Path, before: str | None, when: int | None = None) -> None:
         path.unlink(missing_ok=True)
     else:
         write(path, before, when)
+
+
+def _account(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"account {number}"
 
 
 def _sync_directory(path: Path) -> None:

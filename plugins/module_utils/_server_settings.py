@@ -74,7 +74,9 @@ def refuse_shadows(there: Installation, settings: Mapping[str, Any]) -> None:
     for path in (*later, auto):
         for name in sorted(ours & set_names(_owned_file.read(path) or "")):
             remedy = f"ALTER SYSTEM RESET {name}" if path == auto else "take the line out of that file"
-            raise StewardError(f"{name} is also set in {path}, which would override it: {remedy}, then run again", setting=name)
+            raise StewardError(
+                f"{name} is also set in {path}, which would override it: {remedy}, then run again", setting=name
+            )
 
 
 def check_candidate(there: Installation, text: str) -> None:
@@ -89,12 +91,18 @@ def check_candidate(there: Installation, text: str) -> None:
         except (OSError, subprocess.SubprocessError) as error:
             raise StewardError(f"{command[0]} cannot check the settings: {error}") from None
         if outcome.returncode:
-            raise StewardError(f"PostgreSQL refuses the settings, nothing was changed: {reason(outcome.stderr, str(candidate))}")
+            raise StewardError(
+                f"PostgreSQL refuses the settings, nothing was changed: {reason(outcome.stderr, str(candidate))}"
+            )
 
 
 def reason(output: str, candidate: str) -> str:
     """Return the telling line of what `postgres` prints: the first that is no mere consequence, without our temporary path."""
-    lines = [re.sub(r"^.*?\b(LOG|FATAL|ERROR|WARNING|HINT|DETAIL):\s+", "", line) for line in output.splitlines() if line.strip()]
+    lines = [
+        re.sub(r"^.*?\b(LOG|FATAL|ERROR|WARNING|HINT|DETAIL):\s+", "", line)
+        for line in output.splitlines()
+        if line.strip()
+    ]
     telling = [line for line in lines if "contains errors" not in line] or lines or ["no reason given"]
     return re.sub(rf' in file "{re.escape(candidate)}" line \d+', "", telling[0])
 
@@ -125,7 +133,9 @@ def reload_or_restore(connection: psycopg.Connection[Any], there: Installation, 
     limit = time.monotonic() + RELOAD_LIMIT
     while connection.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
         if time.monotonic() > limit:
-            raise StewardError(f"the settings are written, but the server has not read them within {RELOAD_LIMIT:.0f} s: look at its log")
+            raise StewardError(
+                f"the settings are written, but the server has not read them within {RELOAD_LIMIT:.0f} s: look at its log"
+            )
         time.sleep(0.05)
 
 

@@ -19,7 +19,14 @@ def known_names(version: int) -> frozenset[str]:
     A version that was not asked itself gets what its neighbours know: too lenient rather than wrong, and the server's own
     check of the candidate file still follows.
     """
-    asked = {version} if version in ASKED else {max(v for v in ASKED if v <= max(version, ASKED[0])), min((v for v in ASKED if v >= version), default=ASKED[-1])}
+    asked = (
+        {version}
+        if version in ASKED
+        else {
+            max(v for v in ASKED if v <= max(version, ASKED[0])),
+            min((v for v in ASKED if v >= version), default=ASKED[-1]),
+        }
+    )
     return COMMON | {name for name, versions in PARTIAL.items() if versions & asked}
 
 

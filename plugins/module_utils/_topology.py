@@ -46,9 +46,14 @@ def judge(instances: Mapping[str, Mapping[str, Any]]) -> Topology:
     primaries = hosts(PRIMARY)
     if len(primaries) > 1:
         raise TopologyError(
-            f"two primaries: {' and '.join(primaries)} both take writes; stop the one that must not, before anything else", hosts=list(primaries)
+            f"two primaries: {' and '.join(primaries)} both take writes; stop the one that must not, before anything else",
+            hosts=list(primaries),
         )
-    identifiers = {host: str(seen["system_identifier"]) for host, seen in sorted(instances.items()) if seen.get("system_identifier")}
+    identifiers = {
+        host: str(seen["system_identifier"])
+        for host, seen in sorted(instances.items())
+        if seen.get("system_identifier")
+    }
     if len(set(identifiers.values())) > 1:
         listed = ", ".join(f"{host} has {identifier}" for host, identifier in identifiers.items())
         raise TopologyError(f"servers of different clusters in one inventory: {listed}", system_identifiers=identifiers)

@@ -84,7 +84,6 @@ reloaded:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import run
 from ansible_collections.pgsteward.postgres.plugins.module_utils._server_settings import Installation, apply
 

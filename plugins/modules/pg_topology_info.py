@@ -95,7 +95,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import EMPTY, STOPPED, UNREACHABLE
 
 ARGUMENT_SPEC = {
@@ -126,7 +125,9 @@ def observe(data_directory: Path, psql: str, user: str, timeout: int) -> dict[st
     if not (data_directory / "PG_VERSION").exists():
         return {"state": EMPTY}
     try:
-        pid, _directory, _started, port, socket_directory = (data_directory / "postmaster.pid").read_text().splitlines()[:5]
+        pid, _directory, _started, port, socket_directory = (
+            (data_directory / "postmaster.pid").read_text().splitlines()[:5]
+        )
     except (FileNotFoundError, ValueError):
         return {"state": STOPPED}
     if not Path(f"/proc/{pid}").exists():
@@ -142,11 +143,19 @@ def ask(command: list[str], user: str, timeout: int) -> dict[str, Any]:
         "PGCONNECT_TIMEOUT": str(timeout),
     }
     account = pwd.getpwnam(user)
-    identity: dict[str, Any] = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    identity: dict[str, Any] = (
+        {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    )
     try:
         answer = subprocess.run(
             [*command, "-d", "postgres", "-XAtqw", "-c", QUERY],
-            capture_output=True, text=True, check=False, cwd="/", env=environment, timeout=2 * timeout, **identity,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env=environment,
+            timeout=2 * timeout,
+            **identity,
         )
     except (OSError, subprocess.SubprocessError) as error:
         return {"state": UNREACHABLE, "reason": str(error)}
@@ -160,7 +169,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     given = module.params
     module.exit_json(
-        changed=False, instance=observe(Path(given["data_directory"]), given["psql"], given["login_user"], given["timeout"])
+        changed=False,
+        instance=observe(Path(given["data_directory"]), given["psql"], given["login_user"], given["timeout"]),
     )
 
 

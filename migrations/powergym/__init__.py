@@ -1,0 +1,1 @@
+"""PowerGym: members, their subscriptions, and recognition of their faces by pgvector."""

@@ -1,0 +1,258 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The hba file of one server: observe, plan, apply. The rules and the text are made in _hba."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _owned_file
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._hba import Rendered, Rule, masked, rule_lines
+
+if TYPE_CHECKING:
+    import psycopg
+
+APPLICATION = "pgsteward pg_hba"
+RELOAD_LIMIT = 10.0  # seconds; a postmaster that does not read its files within this time needs a person
+SCRATCH_LIMIT = 60  # seconds for each of the two programs of a scratch check
+# A regular expression was an ordinary name before this version: no error there, and no match.
+FIRST_WITH_REGEX = 160000
+# The server lists this as an error of the line, loads the line all the same, and nobody matches it.
+_TLS_IS_OFF = "SSL is disabled"
+
+Errors = Sequence[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the server and the host say. Times are nanoseconds since 1970; version as server_version_num has it."""
+
+    path: Path
+    text: str | None
+    modified: int | None
+    loaded: int
+    version: int
+    tls: bool
+    bin_directory: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does: write the file, reload the server. Both are the same in check mode."""
+
+    write: bool
+    reload: bool
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def make_plan(found: str | None, wanted: str, modified: int | None, loaded: int) -> Plan:
+    """Return the plan for a file that holds `found`.
+
+    A file younger than the last reload is reloaded even when its text is right: a run that ended between the two left it so.
+    """
+    before, after = rule_lines(found or ""), rule_lines(wanted)
+    write = found != wanted
+    return Plan(
+        write=write,
+        reload=write or (modified or 0) > loaded,
+        added=tuple(line for line in after if line not in before),
+        removed=tuple(line for line in before if line not in after),
+    )
+
+
+def converge(place: Place, rules: Sequence[Rule], wanted: Rendered, dry_run: bool) -> dict[str, Any]:
+    """Bring the hba file of the server at `place`, on this host, to `wanted`, and the server to that file; return the result.
+
+    Raises StewardError, with the file and the rules in force as before, when the server finds a rule wrong or would not let
+    `place` in again.
+    """
+    absent = absence(place)
+    if absent and dry_run:
+        return _result("", wanted, make_plan(None, wanted.text, None, 0), Path("pg_hba.conf"), [f"{absent}; shown against an empty file"])
+    if absent:
+        raise StewardError(absent)
+    import psycopg
+
+    try:
+        with connect(place, APPLICATION) as connection:
+            observed = observe(connection)
+            refuse_old(observed, rules)
+            plan = make_plan(observed.text, wanted.text, observed.modified, observed.loaded)
+            warnings = _warnings(observed, rules)
+            if plan.write:
+                _owned_file.refuse_unwritable(observed.path)
+                unchecked = check_candidate(observed.bin_directory, wanted)
+                warnings += unchecked if dry_run else []  # the real run asks the live server as well
+            if plan.reload and not dry_run:
+                apply(connection, place, observed, wanted, plan)
+    except psycopg.Error as error:
+        raise StewardError(f"the server at {place} gave up: {error}") from None
+    return _result(_owned_file.readable(observed.text), wanted, plan, observed.path, warnings)
+
+
+def absence(place: Place) -> str | None:
+    """Return why no server can be asked at all, and the remedy; None when one can."""
+    socket = Path(place.host or "") / f".s.PGSQL.{place.port}"
+    if not socket.exists():
+        return f"no server at {socket}: install and start one, as the role pg_server does, or correct the socket directory and the port"
+    if importlib.util.find_spec("psycopg") is None:
+        return f"the server at {socket} cannot be asked without psycopg 3: install python3-psycopg, as the role pg_server does"
+    return None
+
+
+def observe(connection: psycopg.Connection[Any]) -> Observed:
+    """Ask the server for its file and its state, and read the file."""
+    connection.execute("SET lc_messages = 'C'")
+    row = connection.execute(
+        "SELECT current_setting('hba_file'), (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint,"
+        " current_setting('server_version_num')::int, current_setting('ssl') = 'on',"
+        " (SELECT setting FROM pg_config WHERE name = 'BINDIR')"
+    ).fetchone()
+    assert row is not None
+    path = Path(row[0])
+    return Observed(path, _owned_file.read(path), _owned_file.modified(path), row[1] * 1000, row[2], row[3], Path(row[4]))
+
+
+def refuse_old(observed: Observed, rules: Iterable[Rule]) -> None:
+    """Raise StewardError for a rule that this version of the server would load and understand otherwise."""
+    for rule in rules:
+        if observed.version < FIRST_WITH_REGEX and any(item.kind == "regex" for item in (*rule.databases, *rule.users)):
+            major = observed.version // 10000
+            raise StewardError(f"{rule.name} ({rule}): PostgreSQL {major} knows no regular expressions here, 16 is the first; list the names")
+
+
+def apply(connection: psycopg.Connection[Any], place: Place, observed: Observed, wanted: Rendered, plan: Plan) -> None:
+    """Write, let the server check, reload, and prove that the superuser still gets in; undo what was done when it does not.
+
+    Only a reload that is not confirmed leaves the new file: the server may have it by then, and the next run looks again.
+    """
+    try:
+        if plan.write:
+            _owned_file.write(observed.path, wanted.text)
+        state = f"{'the former file is back and ' if plan.write else ''}nothing was reloaded"
+        refuse_errors(file_errors(connection), wanted, state, observed.tls)
+    except BaseException:
+        put_back(observed, plan)
+        raise
+    reload(connection)
+    try:
+        connect(place, APPLICATION).close()
+    except StewardError as error:
+        put_back(observed, plan)
+        reload(connection)
+        state = "the former rules are back in force" if plan.write else "the rules in the file are those, look at the server's log"
+        raise StewardError(f"under the new rules {place.user} could not log in again, {state}: {error}") from None
+
+
+def put_back(observed: Observed, plan: Plan) -> None:
+    """Restore the file that was found, its time of modification too, so that no reload seems to be pending."""
+    if plan.write:
+        _owned_file.restore(observed.path, observed.text, observed.modified)
+
+
+def file_errors(connection: psycopg.Connection[Any]) -> Errors:
+    """Return line and message of each error that the server finds in its hba file; the rules in force are another matter."""
+    return connection.execute(
+        "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY line_number"
+    ).fetchall()
+
+
+def refuse_errors(errors: Errors, wanted: Rendered, state: str, tls: bool = True) -> None:
+    """Raise StewardError for the first error, naming the rule and saying in which state things are."""
+    for line, error in errors:
+        if _TLS_IS_OFF in error and not tls:
+            continue
+        rule = wanted.rules.get(line)
+        where = f"{rule.name} ({masked(str(rule))})" if rule else f"line {line}"
+        raise StewardError(f"{where}: PostgreSQL says: {error}; {state}", line=line, error=error)
+
+
+def reload(connection: psycopg.Connection[Any]) -> None:
+    """Make the server read its files and wait until it has. Logins from then on are judged by the new rules."""
+    loaded = connection.execute("SELECT pg_conf_load_time()").fetchone()
+    connection.execute("SELECT pg_reload_conf()")
+    limit = time.monotonic() + RELOAD_LIMIT
+    while connection.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
+        if time.monotonic() > limit:
+            raise StewardError(f"the server has not read its files within {RELOAD_LIMIT:.0f} s of the reload: look at its log")
+        time.sleep(0.02)
+
+
+def check_candidate(bin_directory: Path, wanted: Rendered) -> list[str]:
+    """Let PostgreSQL judge the text before it gets near the live file; return a warning when that cannot be done here.
+
+    Raises StewardError for a rule that the server would refuse.
+    """
+    try:
+        errors = candidate_errors(bin_directory, wanted.text)
+    except OSError as error:
+        return [f"PostgreSQL itself has not checked the rules, a run without check mode lets it: {error.filename}: {error.strerror}"]
+    except subprocess.SubprocessError as error:
+        reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+        return [f"PostgreSQL itself has not checked the rules, a run without check mode lets it: {reason}"]
+    refuse_errors(errors, wanted, "nothing was changed")
+    return []
+
+
+def candidate_errors(bin_directory: Path, text: str) -> Errors:
+    """Let the server's own program judge a file: a scratch instance below the temporary directory, single-user, for a second.
+
+    The instance never listens, and is removed at the end. TLS counts as on. Raises OSError or subprocess.SubprocessError
+    when the programs cannot run here.
+    """
+    with tempfile.TemporaryDirectory(prefix="pgsteward-hba-") as scratch:
+        data, candidate, answer = Path(scratch, "data"), Path(scratch, "pg_hba.conf"), Path(scratch, "errors.csv")
+        candidate.write_text(text, encoding="utf-8")
+        initdb = ["initdb", "--pgdata", data, "--username=postgres", "--no-locale", "--encoding=UTF8", "--auth=reject", "--no-sync"]
+        _run(bin_directory, initdb)
+        settings = {"hba_file": candidate, "ssl": "on", "shared_buffers": "1MB", "fsync": "off", "logging_collector": "off"}
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        query = "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY line_number"
+        _run(bin_directory, ["postgres", "--single", "-D", data, *options, "template1"], f"COPY ({query}) TO '{answer}' (FORMAT csv)\n")
+        with answer.open(encoding="utf-8", newline="") as stream:
+            return [(int(line), error) for line, error in csv.reader(stream)]
+
+
+def _run(bin_directory: Path, command: Sequence[str | Path], text: str = "") -> None:
+    program, *arguments = command
+    environment: Mapping[str, str] = {**os.environ, "LC_ALL": "C"}
+    subprocess.run(
+        [bin_directory / program, *arguments],
+        input=text,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SCRATCH_LIMIT,
+        cwd="/",
+    )
+
+
+def _warnings(observed: Observed, rules: Iterable[Rule]) -> list[str]:
+    waiting = [rule for rule in rules if rule.type == "hostssl"]
+    if observed.tls or not waiting:
+        return []
+    return [f"TLS is off on this server: {len(waiting)} rules of type hostssl match nobody until the setting ssl is on"]
+
+
+def _result(before: str, wanted: Rendered, plan: Plan, path: Path, warnings: list[str]) -> dict[str, Any]:
+    return {
+        "changed": plan.reload,
+        "hba_file": str(path),
+        "reloaded": plan.reload,
+        "added": list(plan.added),
+        "removed": list(plan.removed),
+        "warnings": warnings,
+        "diff": {"before": masked(before), "after": masked(wanted.text), "before_header": str(path), "after_header": str(path)},
+    }
