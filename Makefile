@@ -19,7 +19,7 @@ lab: setup engine ## create the lab's hosts (LAB_CONNECTION=ssh to reach them by
 lab-down: setup ## remove the lab's hosts, network, keys and secrets; stop the engine if it was started here
 	@tools/lab_down
 
-demo: lab ## from bare hosts to an answered vector search
+demo: ## from bare hosts to an answered vector search
 	@tools/demo
 
 lint: setup ## every linter

@@ -3,8 +3,8 @@
 Revisions are immutable once applied and so is what they call: a function may be added here, but its behaviour is not
 changed afterwards.
 
-Indexes. CREATE INDEX CONCURRENTLY leaves an INVALID index behind when it is cut short, and IF NOT EXISTS then takes it for
-the index. The functions for them look at pg_index.indisvalid instead, so that a revision which died half-way can
+Indexes. CREATE INDEX CONCURRENTLY leaves an INVALID index behind when it is cut short, and IF NOT EXISTS then takes it
+for the index. The functions for them look at pg_index.indisvalid instead, so that a revision which died half-way can
 simply be run again. They must be called inside ``op.get_context().autocommit_block()``. Rendered offline, where nothing
 can be looked up, they start from scratch: drop, then build.
 
@@ -93,7 +93,7 @@ def refuse_orphans(keys: Sequence[Key]) -> None:
     """
     counts = "\n    UNION ALL\n".join(_orphan_count(key) for key in keys)
     op.execute(
-        "DO $refuse$\n"
+        "DO $refuse$\n"  # noqa: S608
         "DECLARE orphans text;\n"
         "BEGIN\n"
         "  SELECT string_agg(format('%s: %s', reference, missing), ', ' ORDER BY reference) INTO orphans FROM (\n"
@@ -135,7 +135,7 @@ def _orphan_count(key: Key) -> str:
     """Return the query that counts one key's orphan rows."""
     column, parent_column = _quoted(key.column), _quoted(key.parent_column)
     return (
-        f"    SELECT '{key.table}.{key.column}' AS reference, count(*) AS missing FROM {_quoted(key.table)} AS child\n"
+        f"    SELECT '{key.table}.{key.column}' AS reference, count(*) AS missing FROM {_quoted(key.table)} AS child\n"  # noqa: S608
         f"      WHERE child.{column} IS NOT NULL AND NOT EXISTS (\n"
         f"        SELECT FROM {_quoted(key.parent)} AS parent WHERE parent.{parent_column} = child.{column})"
     )

@@ -28,11 +28,11 @@ class Vector(UserDefinedType[Sequence[float]]):
         """Return the type's name in DDL."""
         return "vector" if self.dimensions is None else f"vector({self.dimensions})"
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:  # noqa: ARG002
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:
         """Return what turns a sequence into the server's text form."""
         return _to_text
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], list[float] | None]:  # noqa: ARG002
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], list[float] | None]:
         """Return what turns the server's text form into a list."""
         return _from_text
 

@@ -21,7 +21,7 @@ class Base(DeclarativeBase):
     """Common base; its metadata is what `alembic check` compares with."""
 
     metadata = MetaData(naming_convention=POSTGRESQL_NAMES)
-    type_annotation_map = {datetime: DateTime(timezone=True), Any: JSONB()}  # noqa: RUF012
+    type_annotation_map = {datetime: DateTime(timezone=True), Any: JSONB()}
 
 
 class Feedback(Base):

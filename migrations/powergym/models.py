@@ -27,7 +27,7 @@ class Base(DeclarativeBase):
     """Common base; its metadata is what `alembic check` compares with."""
 
     metadata = MetaData(naming_convention=POSTGRESQL_NAMES)
-    type_annotation_map = {datetime: DateTime(timezone=True), Decimal: Numeric(12, 2), str: String()}  # noqa: RUF012
+    type_annotation_map = {datetime: DateTime(timezone=True), Decimal: Numeric(12, 2), str: String()}
 
 
 class UserRole(enum.Enum):

@@ -53,7 +53,7 @@ class Draw:
 
     def random(self, *key: object) -> random.Random:
         """Return a generator of its own for the values of one row."""
-        return random.Random(self.digest(16, *key))
+        return random.Random(self.digest(16, *key))  # noqa: S311
 
     def uuid(self, *key: object) -> uuid.UUID:
         """Return a version 4 UUID."""

@@ -20,7 +20,7 @@ options:
     type: path
   login_port:
     description:
-      - Port of the server; 5432 when it is not given.
+      - Port of the server. Without it libpq decides, by C(PGPORT) or 5432.
     type: int
   login_user:
     description:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 Item = Mapping[str, Any]
@@ -125,12 +125,16 @@ class Wanted:
 
 @dataclass
 class Plan:
-    """What to do, in the order of the fields; each list of statements is one transaction."""
+    """What to do, in the order of the fields.
+
+    The statements of cluster and of final are one transaction each, and so are those of each database; create and drop
+    hold statements that run outside of transactions.
+    """
 
     problems: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     cluster: list[str] = field(default_factory=list)
-    create: list[dict[str, str]] = field(default_factory=list)
+    create: list[str] = field(default_factory=list)
     databases: list[dict[str, Any]] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
     final: list[str] = field(default_factory=list)
@@ -150,9 +154,9 @@ class Plan:
         """Return the plan for people: one line a step, with the database that it runs in."""
         return [
             *self.cluster,
-            *(_create_line(entry) for entry in self.create),
+            *self.create,
             *(f"{entry['name']}: {text}" for entry in self.databases for text in entry["statements"]),
-            *(f"DROP DATABASE {_identifier(name)}" for name in self.drop),
+            *self.drop,
             *self.final,
         ]
 
@@ -225,14 +229,17 @@ def _database(item: Item, privileges: Iterable[Item]) -> Database:
     if pattern:
         listed = {PUBLIC: {"name": PUBLIC}, **listed}
     schemas = tuple(
-        Schema(key, is_present(entry), entry.get("owner") or (owner if pattern else None)) for key, entry in listed.items()
+        Schema(key, is_present(entry), entry.get("owner") or (owner if pattern else None))
+        for key, entry in listed.items()
     )
     grants = pattern_grants(name, (schema.name for schema in schemas if schema.present)) if pattern else ()
     extensions = (
         Extension(entry["name"], is_present(entry), entry.get("schema"), entry.get("version"))
         for entry in item.get("extensions") or []
     )
-    creation = {key: item[key] for key in ("encoding", "locale", "icu_locale") if item.get(key)}
+    creation = {key: item[key] for key in ("encoding", "locale_provider", "locale", "icu_locale") if item.get(key)}
+    if "icu_locale" in creation:
+        creation.setdefault("locale_provider", "icu")
     return Database(
         name=name,
         present=is_present(item),
@@ -335,7 +342,7 @@ def plan(wanted: Wanted, cluster: Item, databases: Mapping[str, Item]) -> Plan:
     for database in wanted.databases:
         exists = database.name in cluster.get("databases", {})
         if not database.present:
-            result.drop += [database.name] if exists else []
+            result.drop += [f"DROP DATABASE {_identifier(database.name)}"] if exists else []
             continue
         if not exists:
             result.create.append(_creation(database))
@@ -372,21 +379,19 @@ def _plan_inside(
         values = role.settings_in.get(database.name)
         if role.present and values:
             target = f"ROLE {_identifier(role.name)} IN DATABASE {_identifier(database.name)}"
-            result.inside(database.name, _setting_statements(target, values, settings.get((role.name, database.name), {})))
+            result.inside(
+                database.name, _setting_statements(target, values, settings.get((role.name, database.name), {}))
+            )
 
 
-def _creation(database: Database) -> dict[str, str]:
-    """Return the arguments of postgresql_db for a new database."""
-    arguments = {"name": database.name, "owner": database.owner or ""}
-    arguments["encoding"] = database.creation.get("encoding", "")
-    arguments["locale"] = database.creation.get("locale", "")
-    arguments["icu_locale"] = database.creation.get("icu_locale", "")
-    return arguments
-
-
-def _create_line(arguments: Mapping[str, str]) -> str:
-    rest = {key.upper(): value for key, value in arguments.items() if value and key != "name"}
-    return " ".join((f"CREATE DATABASE {_identifier(arguments['name'])}", *(f"{key} {_identifier(rest[key])}" for key in rest)))
+def _creation(database: Database) -> str:
+    """Return the statement that makes a database, from the template that nobody can have added to."""
+    words = [f"CREATE DATABASE {_identifier(database.name)}"]
+    if database.owner:
+        words.append(f"OWNER {_identifier(database.owner)}")
+    words.append("TEMPLATE template0")
+    words += [f"{key.upper()} {_literal(str(value))}" for key, value in database.creation.items()]
+    return " ".join(words)
 
 
 def _pristine(version: int, superuser: str) -> dict[str, Any]:
@@ -442,7 +447,11 @@ def _database_problems(database: Database, facts: Item | None, cluster: Item, in
         installed = extension.name in (inside["extensions"] if inside else ())
         if extension.present and not installed and extension.name not in cluster["extensions"]:
             yield f"{prefix} wants extension {extension.name}, which this server does not have: install its package first"
-    schemas = {PUBLIC, *(inside["schemas"] if inside else ()), *(schema.name for schema in database.schemas if schema.present)}
+    schemas = {
+        PUBLIC,
+        *(inside["schemas"] if inside else ()),
+        *(schema.name for schema in database.schemas if schema.present),
+    }
     for name in sorted(_mentioned_schemas(database) - {schema.name for schema in database.schemas} - schemas):
         yield f"{prefix} has no schema {name}: list it in schemas"
     for grant in database.grants:
@@ -488,8 +497,8 @@ def moment(value: Any) -> str:
     if text.lower() == "infinity":
         return "infinity"
     time = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-    time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _membership_statements(role: Role, cluster: Item) -> list[str]:
@@ -497,7 +506,9 @@ def _membership_statements(role: Role, cluster: Item) -> list[str]:
     # Since version 16 a membership may be held without using it; the pattern needs SET ROLE and inheritance.
     options = " WITH INHERIT TRUE, SET TRUE" if _version(cluster) >= 160000 else ""
     return [
-        f"GRANT {_identifier(group)} TO {_identifier(role.name)}{options}" for group in role.member_of if group not in observed
+        f"GRANT {_identifier(group)} TO {_identifier(role.name)}{options}"
+        for group in role.member_of
+        if group not in observed
     ]
 
 
@@ -605,7 +616,9 @@ def _grant_statements(database: str, grant: Grant, facts: Item, inside: Item) ->
     statements: dict[tuple[str, ...], list[str]] = {}
     for group in _groups(grant, inside["objects"]):
         chosen = [
-            sql for name, sql in zip(group["names"], group["sql"]) if grant.objects is None or name in grant.objects
+            sql
+            for name, sql in zip(group["names"], group["sql"], strict=True)
+            if grant.objects is None or name in grant.objects
         ]
         statements.setdefault(_difference(grant, group["acl"]), []).extend(chosen)
     word = "ROUTINE" if grant.kind == "function" else grant.kind.upper()

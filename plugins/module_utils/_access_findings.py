@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._access import (
@@ -25,16 +25,21 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._access import 
 )
 
 MAX_BYTES = 63  # NAMEDATALEN - 1: the server cuts longer names off and goes on
-KEYS: Mapping[str, tuple[str, ...]] = {
+KEYS: Mapping[str, Sequence[str]] = {
     "databases": (
-        "name state pattern owner connection_limit encoding locale icu_locale settings schemas extensions".split()
+        *("name", "state", "pattern", "owner", "connection_limit", "settings", "schemas", "extensions"),
+        *("encoding", "locale", "locale_provider", "icu_locale"),
     ),
-    "roles": (*FLAGS, *"name state connection_limit valid_until member_of settings password reassign_to".split()),
-    "privileges": "database role privileges type schema objects state".split(),
-    "schemas": "name owner state".split(),
-    "extensions": "name schema version state".split(),
-}  # fmt: skip
+    "roles": (
+        *("name", "state", *FLAGS, "connection_limit", "valid_until", "member_of", "settings", "password"),
+        "reassign_to",
+    ),
+    "privileges": ("database", "role", "privileges", "type", "schema", "objects", "state"),
+    "schemas": ("name", "owner", "state"),
+    "extensions": ("name", "schema", "version", "state"),
+}
 _RESERVED_ROLES = (PUBLIC, "none", "current_role", "current_user", "session_user")
+PROVIDERS = ("libc", "icu", "builtin")
 _TEMPLATES = ("template0", "template1")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -109,7 +114,7 @@ def _name_findings(where: str, names: Iterable[str]) -> Iterator[str]:
         if len(name.encode()) > MAX_BYTES:
             yield f"{where}: {name} is longer than {MAX_BYTES} bytes"
         if not name.isprintable():
-            yield f"{where}: {ascii(name)} holds characters that cannot be printed"
+            yield f"{where}: {name!a} holds characters that cannot be printed"
 
 
 def _database_findings(inputs: Item) -> Iterator[str]:
@@ -123,6 +128,8 @@ def _database_findings(inputs: Item) -> Iterator[str]:
             yield f"{where}: {name} has pattern {item['pattern']}; known are standard and none"
         elif is_present(item) and has_pattern(item):
             yield from _pattern_findings(where, item)
+        if item.get("locale_provider", "libc") not in PROVIDERS:
+            yield f"{where}: {name} has locale_provider {item['locale_provider']}; known are {', '.join(PROVIDERS)}"
         for kind in ("schemas", "extensions"):
             yield from _name_findings(f"{where}: {name}: {kind}", (entry["name"] for entry in item.get(kind) or []))
         for entry in item.get("schemas") or []:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -35,6 +36,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions impo
 if TYPE_CHECKING:
     import psycopg
 
+APPLICATION_NAME = "pgsteward alembic_upgrade"
 OUTPUT_LINES = 200
 OUTPUT_BYTES = 65536
 
@@ -83,12 +85,14 @@ class Project:
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Project:
         """Return the project that a module's options name."""
-        directory = os.path.abspath(params["project"])
+        directory = Path(params["project"]).absolute()
         python = params.get("python") or sys.executable
         if params.get("virtualenv"):
-            python = os.path.join(directory, params["virtualenv"], "bin", "python")
+            python = str(directory / params["virtualenv"] / "bin" / "python")
         environment = {name: _as_text(value) for name, value in (params.get("environment") or {}).items()}
-        return cls(directory, params["config"], params["section"], python, environment, tuple(params.get("x") or ()))
+        return cls(
+            str(directory), params["config"], params["section"], python, environment, tuple(params.get("x") or ())
+        )
 
     def secrets(self) -> frozenset[str]:
         """Return every spelling of the secrets in environment and x."""
@@ -144,47 +148,45 @@ class ConfigFiles:
 
 def find_config(directory: str, config: str, section: str) -> ConfigFiles:
     """Return the config files of a project; raises StewardError when they or the section are not there."""
-    if not os.path.isdir(directory):
+    project = Path(directory)
+    if not project.is_dir():
         raise StewardError(f"project {directory} is no directory")
-    toml = os.path.join(directory, "pyproject.toml")
+    ini, toml = project / config, project / "pyproject.toml"
     has_toml = section == "alembic" and _has_alembic_table(toml)
-    ini = os.path.join(directory, config)
-    if os.path.basename(config) == "pyproject.toml":
+    if ini.name == "pyproject.toml":
         if not has_toml:
             raise StewardError(f"{toml} has no table [tool.alembic]")
-        return ConfigFiles(None, toml)
-    if os.path.isfile(ini):
+        return ConfigFiles(None, str(toml))
+    if ini.is_file():
         sections = read_sections(ini)
         if section not in sections and not has_toml:
             raise StewardError(f"{ini} has no section [{section}]; it has: {', '.join(sections) or 'none'}")
-        return ConfigFiles(ini, toml if has_toml else None)
+        return ConfigFiles(str(ini), str(toml) if has_toml else None)
     if has_toml:
-        return ConfigFiles(None, toml)
+        return ConfigFiles(None, str(toml))
     raise StewardError(
         f"there is no {config} in {directory}: name the project's directory by project, and the file by config"
     )
 
 
-def read_sections(path: str) -> list[str]:
+def read_sections(path: Path) -> list[str]:
     """Return the names of the sections of an ini file; raises StewardError when it is none or cannot be read."""
     parser = configparser.RawConfigParser()
     try:
-        with open(path, encoding="utf-8") as file:
-            parser.read_file(file)
+        parser.read_string(path.read_text(encoding="utf-8"), str(path))
     except (configparser.Error, OSError, UnicodeDecodeError) as error:
         raise StewardError(f"{path} cannot be read: {error}") from None
     return parser.sections()
 
 
-def _has_alembic_table(path: str) -> bool:
-    if not os.path.isfile(path):
+def _has_alembic_table(path: Path) -> bool:
+    if not path.is_file():
         return False
     import tomllib
 
     try:
-        with open(path, "rb") as file:
-            return "alembic" in tomllib.load(file).get("tool", {})
-    except (tomllib.TOMLDecodeError, OSError) as error:
+        return "alembic" in tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
         raise StewardError(f"{path} cannot be read: {error}") from None
 
 
@@ -326,6 +328,17 @@ def read_heads(connection: psycopg.Connection[Any], answer: Answer) -> list[str]
     return sorted(row[0] for row in connection.execute(sql.SQL("SELECT version_num FROM {}").format(table)))
 
 
+def heads_now(connection: psycopg.Connection[Any], place: Place, answer: Answer) -> list[str]:
+    """Return read_heads, over a new connection when the first one was lost in the hours that a migration may take."""
+    import psycopg
+
+    try:
+        return read_heads(connection, answer)
+    except psycopg.OperationalError:
+        with _connection.connect(place, APPLICATION_NAME) as again:
+            return read_heads(again, answer)
+
+
 def has_tables(connection: psycopg.Connection[Any]) -> bool:
     """Say whether somebody made tables in this database, other than a table of revisions or those of an extension."""
     row = connection.execute(
@@ -370,7 +383,10 @@ def build_request(
 def run_upgrade(module: Any) -> dict[str, Any]:
     """Do what an AnsibleModule asks for; return its result or raise StewardError."""
     settle_secrets(module)
-    return upgrade(module.params, module.check_mode, module.tmpdir, module.warn)
+    result = upgrade(module.params, module.check_mode, module.tmpdir, module.warn)
+    if not module._diff:
+        del result["diff"]
+    return result
 
 
 def upgrade(params: Mapping[str, Any], check: bool, temporary: str, warn: Callable[[str], None]) -> dict[str, Any]:
@@ -382,11 +398,13 @@ def upgrade(params: Mapping[str, Any], check: bool, temporary: str, warn: Callab
     files = find_config(project.directory, project.config, project.section)
     for name in ("lock_timeout", "statement_timeout"):
         check_duration(name, params.get(name))
+    if not params["revision"]:
+        raise StewardError("revision is empty: name one, or heads")
     secrets = _connection.secrets_of(place) | project.secrets() | inherited_secrets(os.environ)
     # While we connect, the runner imports alembic; it touches nothing of the project before it has the request.
     with (
         contextlib.closing(Runner(project, find_python(project.python), temporary)) as runner,
-        _connection.connect(place, "pgsteward alembic_upgrade") as connection,
+        _connection.connect(place, APPLICATION_NAME) as connection,
         _queries(place),
     ):
         server = _connection.read_server(connection, place)
@@ -396,7 +414,7 @@ def upgrade(params: Mapping[str, Any], check: bool, temporary: str, warn: Callab
         answer = ended.answer
         for note in answer.notes:
             warn(note)
-        current = read_heads(connection, answer)
+        current = heads_now(connection, place, answer)
     applied = _revisions.lasting(answer, current)
     state = _revisions.state_of(answer, tables) if answer.version_table else None
     result = as_return(answer, state, current, applied, ended.output)
@@ -404,11 +422,9 @@ def upgrade(params: Mapping[str, Any], check: bool, temporary: str, warn: Callab
         raise StewardError(_revisions.failure_message(answer, current, ended.how, applied), **result)
     for warning in state_warnings(answer, state):
         warn(warning)
-    if check:
-        return {**result, "changed": bool(answer.pending)}
-    if not _revisions.reached(answer, current):
+    if not check and not _revisions.reached(answer, current):
         raise StewardError(_revisions.unreached_message(answer, current), **result)
-    return result
+    return {**result, "changed": bool(answer.pending), "diff": _revisions.difference(answer)}
 
 
 def state_warnings(answer: Answer, state: str | None) -> list[str]:
@@ -439,5 +455,4 @@ def as_return(
         "target_metadata": answer.target_metadata,
         "versions": dict(answer.versions or {}),
         "output": output,
-        "diff": _revisions.difference(answer),
     }

@@ -21,6 +21,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -85,20 +86,21 @@ def match_target(target: str, graph: Mapping[str, Mapping[str, Any]]) -> str | N
 # The revision graph, read after env.py has set up what it wants
 
 
-def read_graph(script: Any, notes: Sequence[str]) -> Graph:
-    """Return the revisions of a ScriptDirectory, each after those that it stands on.
+def read_graph(script: Any) -> tuple[Graph, list[str]]:
+    """Return the revisions of a ScriptDirectory, each after those that it stands on, and alembic's warnings about them.
 
-    notes: alembic's warnings so far, which may tell more than its errors. Raises RunnerError when a file is broken.
+    Raises RunnerError when a file is broken.
     """
-    try:
-        newest_first = list(script.walk_revisions())
-    except Exception as error:
-        # Alembic warns about a missing down_revision, then stumbles over it with a bare KeyError.
-        absent = [note for note in notes if "is not present" in note] if isinstance(root_cause(error), KeyError) else []
-        raise RunnerError(
-            f"the revisions cannot be read: {absent[-1] if absent else describe(error)['text']}"
-        ) from error
-    return {
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            newest_first = list(script.walk_revisions())
+        except Exception as error:
+            # Alembic warns about a missing down_revision, then stumbles over it with a bare KeyError.
+            stumbled = isinstance(root_cause(error), KeyError) and caught
+            text = first_lines(str(caught[-1].message)) if stumbled else describe(error)["text"]
+            raise RunnerError(f"the revisions cannot be read: {text}") from error
+    graph = {
         item.revision: {
             "down": list(item._all_down_revisions),
             "message": " ".join((item.doc or "").split()),
@@ -107,6 +109,9 @@ def read_graph(script: Any, notes: Sequence[str]) -> Graph:
         }
         for item in reversed(newest_first)
     }
+    # Deprecations are the author's business, and others come in twos.
+    notes = [first_lines(str(item.message)) for item in caught if item.category is UserWarning]
+    return graph, sorted(set(notes))
 
 
 def resolve_target(target: str, script: Any, graph: Graph, current: Sequence[str]) -> list[str]:
@@ -174,8 +179,8 @@ def describe(error: BaseException) -> dict[str, str]:
 
 def _is_ours(path: str) -> bool:
     """Say whether path is a file of the project: inside its directory, and not in an environment inside that."""
-    inside = os.path.abspath(path).startswith(os.getcwd() + os.sep)
-    return inside and "site-packages" not in path and os.path.exists(path)
+    file = Path(path).absolute()
+    return Path.cwd() in file.parents and "site-packages" not in file.parts and file.exists()
 
 
 # The connection that env.py made
@@ -247,7 +252,6 @@ class Upgrade:
     request: Request
     report: Report
     script: Any
-    notes: Sequence[str]
     graph: Graph = field(default_factory=dict)
     pending: Sequence[str] = ()
     current: Sequence[str] = ()
@@ -345,7 +349,7 @@ class Upgrade:
             raise RunnerError("env.py runs the migrations of several version tables: choose one by x or environment")
         self.table = table
         search_path = json.loads(raw(context.connection, [_SEARCH_PATH])[0])
-        self.graph = read_graph(self.script, self.notes)
+        self.graph, notes = read_graph(self.script)
         self.current = sorted(context.get_current_heads())
         self.report(
             current=self.current,
@@ -354,6 +358,7 @@ class Upgrade:
             version_table_schema=table[1],
             search_path=search_path,
             target_metadata=metadata,
+            notes=notes,
         )
         unknown = [revision for revision in self.current if revision not in self.graph]
         if unknown:
@@ -388,7 +393,7 @@ class Upgrade:
             self.report(applied={"revision": revision, "seconds": round(time.monotonic() - started, 3)})
 
 
-def upgrade(request: Request, report: Report, notes: Sequence[str]) -> None:
+def upgrade(request: Request, report: Report) -> None:
     """Run env.py with the hook in place. Raises what env.py raised, or RunnerError."""
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -397,7 +402,7 @@ def upgrade(request: Request, report: Report, notes: Sequence[str]) -> None:
         protect_new_connections()
     config = make_config(request)
     script = ScriptDirectory.from_config(config)
-    run = Upgrade(request, report, script, notes)
+    run = Upgrade(request, report, script)
     environment = EnvironmentContext(
         config, script, fn=run.steps, as_sql=False, destination_rev=request["targets"][0], tag=None
     )
@@ -406,7 +411,9 @@ def upgrade(request: Request, report: Report, notes: Sequence[str]) -> None:
         with environment:
             script.run_env()
     except BaseException as error:
-        run.failure = run.failure or error
+        # sys.exit(0) after the work is a way to end; whether the work lasts is looked at later.
+        if not (run.ran and isinstance(error, SystemExit) and not error.code):
+            run.failure = run.failure or error
     if run.failure is not None:
         raise run.failure
     if not run.ran:
@@ -468,26 +475,8 @@ def preload() -> str | None:
     return None
 
 
-def note_warnings() -> list[str]:
-    """Collect what alembic warns about the tree, while every warning still goes to stderr; return the growing list."""
-    notes: list[str] = []
-    show = warnings.showwarning
-
-    def showwarning(
-        message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
-    ) -> None:
-        text = " ".join(str(message).split())
-        if text not in notes and re.search(r"^(Revision|File) .*(present|loaded twice)", text):
-            notes.append(text)
-        show(message, category, filename, lineno, file, line)
-
-    warnings.showwarning = showwarning
-    return notes
-
-
 def answer(request: Request, report: Report, unimportable: str | None) -> None:
     """Run the request and report how it ended, whatever happens."""
-    notes = note_warnings()
     try:
         if unimportable:
             raise RunnerError(f"{sys.executable} cannot import alembic ({unimportable}): install it there")
@@ -505,20 +494,19 @@ def answer(request: Request, report: Report, unimportable: str | None) -> None:
         request["url"] = named_driver(request["url"])
         if "DATABASE_URL" not in request["given_names"]:
             os.environ["DATABASE_URL"] = request["url"]
-        upgrade(request, report, notes)
+        upgrade(request, report)
         report(finished=True)
     except BaseException as error:
         if not isinstance(error, (RunnerError, SystemExit)):
             traceback.print_exc()
         report(error=describe(error), ours=isinstance(error, RunnerError))
-    finally:
-        report(notes=notes)
 
 
 def main() -> None:
     """Read the request from stdin, do it, write the answer to the descriptor in argv."""
-    # The interpreter put this file's directory first; the alembic command line has none of that.
-    del sys.path[0]
+    # The interpreter may have put this file's directory first; the alembic command line has none of that.
+    if Path(sys.path[0]) == Path(__file__).parent:
+        del sys.path[0]
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
     unimportable = preload()

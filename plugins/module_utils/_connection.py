@@ -78,10 +78,6 @@ _REMEDIES = (
 )
 
 
-class ConnectionFailed(StewardError):
-    """The database could not be reached or refused the login."""
-
-
 @dataclass(frozen=True)
 class Place:
     """A database as a client names it. host is a name, an address, a socket directory or None (libpq decides)."""
@@ -188,7 +184,7 @@ def connection_arguments(place: Place, application_name: str) -> dict[str, Any]:
 def connect(place: Place, application_name: str) -> psycopg.Connection[Any]:
     """Return a pinned psycopg 3 connection in autocommit mode.
 
-    Raises ConnectionFailed with one line that names the place and the remedy, never the password.
+    Raises StewardError with one line that names the place and the remedy, never the password.
     """
     try:
         import psycopg
@@ -201,7 +197,7 @@ def connect(place: Place, application_name: str) -> psycopg.Connection[Any]:
     except psycopg.Error as error:
         message = mask(str(error), secrets_of(place))
     # Raised outside the handler: the driver's error keeps its arguments, and must not travel along.
-    raise ConnectionFailed(login_message(place, message))
+    raise StewardError(login_message(place, message))
 
 
 def login_message(place: Place, driver_message: str) -> str:
@@ -225,12 +221,10 @@ class Server:
 
 def read_server(connection: psycopg.Connection[Any], place: Place) -> Server:
     """Return the identity of the server behind a connection; raises StewardError on a standby and behind a pooler."""
-    row = connection.execute(
+    [(database, started, standby, backend)] = connection.execute(
         "SELECT current_database(), to_char(timezone('UTC', pg_postmaster_start_time()), 'YYYYMMDDHH24MISSUS'),"
         " pg_is_in_recovery(), pg_backend_pid()"
-    ).fetchone()
-    assert row is not None
-    database, started, standby, backend = row
+    ).fetchall()
     refuse_unwritable(place, standby, backend != connection.info.backend_pid)
     return Server(database, started)
 

@@ -10,11 +10,12 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+if TYPE_CHECKING:
+    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 TYPES = ("hostssl", "host", "hostnossl", "hostgssenc", "hostnogssenc", "local")
 METHODS = ("scram-sha-256", "cert", "peer", "gss", "ldap", "pam", "reject")
@@ -30,13 +31,15 @@ KEYWORDS = {
     "users": ("all",),
     "address": ("all", "samehost", "samenet"),
 }
-NAME_BYTES = 63  # NAMEDATALEN - 1: the server cuts longer names when it creates them, but not here, so they match nothing
+# NAMEDATALEN - 1: the server cuts longer names when it creates them, but not here, so they match nothing.
+NAME_BYTES = 63
 HEADER = (
     "Managed by pgsteward.postgres, role pg_hba. Change the inventory, not this file.",
     "The first line that matches a client decides. A client that no line matches is refused.",
 )
 MASK = "********"
 
+_ALL_KEYWORDS = frozenset(word for words in KEYWORDS.values() for word in words)
 _RULE_KEYS = ("type", "databases", "users", "address", "method", "options", "ldap_bind_password", "comment", "name")
 _COLUMNS = ("TYPE", "DATABASE", "USER", "ADDRESS", "METHOD", "OPTIONS")
 _WIDEST_COLUMN = 40
@@ -66,8 +69,8 @@ class Item:
             return _quoted(self.text)
         mark = {"group": "+", "file": "@", "name": ""}[self.kind]
         # A keyword, or a leading sign that means something, loses its meaning within quotes.
-        special = self.kind == "name" and (self.text[0] in "+@" or any(self.text in words for words in KEYWORDS.values()))
-        return mark + (_quoted(self.text) if special or not _PLAIN.fullmatch(self.text) else self.text)
+        special = self.kind == "name" and (self.text[0] in "+@" or self.text in _ALL_KEYWORDS)
+        return mark + (_quoted(self.text) if special else _bare(self.text))
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Rule:
     @property
     def cells(self) -> tuple[str, ...]:
         """The fields as they are written, one per column."""
-        options = " ".join(f"{key}={value if _PLAIN.fullmatch(value) else _quoted(value)}" for key, value in self.options)
+        options = " ".join(f"{key}={_bare(value)}" for key, value in self.options)
         databases, users = (",".join(map(str, items)) for items in (self.databases, self.users))
         return (self.type, databases, users, self.address or "", self.method, options)
 
@@ -131,7 +134,9 @@ def _parse_rule(rule: Mapping[str, Any], name: str) -> Rule:
     options = _options(given.get("options", {}), given.get("ldap_bind_password"))
     _check_method(kind, method, inside, dict(options))
     if kind == "hostnossl" and method != "reject" and not inside:
-        raise RuleError("type hostnossl with an address of the network keeps out whoever uses TLS; write host or hostssl")
+        raise RuleError(
+            "type hostnossl with an address of the network keeps out whoever uses TLS; write host or hostssl"
+        )
     return Rule(name, kind, databases, users, address, method, options, _comment(given.get("comment", "")))
 
 
@@ -167,7 +172,9 @@ def parse_item(value: Any, field: str) -> Item:
             raise RuleError(f"{field} has {value}, a file; write its whole path, such as @/etc/postgresql/names")
         return Item("file", value[1:])
     if "," in value:
-        raise RuleError(f"{field} has {value}, which looks like a list; write one entry for each, or '\"{value}\"' for a name")
+        raise RuleError(
+            f"{field} has {value}, which looks like a list; write one entry for each, or '\"{value}\"' for a name"
+        )
     if field == "users" and value.startswith("+") and len(value) > 1:
         return Item("group", _name(value[1:], field).text)
     return _name(value, field)
@@ -175,7 +182,9 @@ def parse_item(value: Any, field: str) -> Item:
 
 def _name(text: str, field: str) -> Item:
     if text.startswith("/"):
-        raise RuleError(f"{field} has the name {text}, which PostgreSQL would take for a regular expression; write /^{text}$")
+        raise RuleError(
+            f"{field} has the name {text}, which PostgreSQL would take for a regular expression; write /^{text}$"
+        )
     if len(text.encode()) > NAME_BYTES:
         raise RuleError(f"{field} has {text}, which is longer than the {NAME_BYTES} bytes of a PostgreSQL name")
     return Item("name", text)
@@ -224,10 +233,11 @@ def _address_problem(address: str) -> str:
     right = _network(address)
     if right:
         return f"address {address} has bits set behind its prefix; write it as {right}, or {base}/{right.max_prefixlen} for that host"
-    octets, prefix = base.split("."), int(bits) if bits.isdigit() else 32
-    # Octets that lie wholly behind the prefix are cut off anyway, so a wrong one there leaves no doubt.
-    kept = [octet if index * 8 < prefix else "0" for index, octet in enumerate(octets)]
-    right = _network(f"{'.'.join(kept)}/{prefix}") if all(octet.isdigit() for octet in octets) else None
+    octets = base.split(".")
+    if bits.isdigit() and all(octet.isdigit() for octet in octets):
+        # Octets that lie wholly behind the prefix are cut off anyway, so a wrong one there leaves no doubt.
+        kept = [octet if index * 8 < int(bits) else "0" for index, octet in enumerate(octets)]
+        right = _network(f"{'.'.join(kept)}/{bits}")
     return f"address {address} is not a network; write " + (
         f"it as {right}" if right else "one such as 10.0.0.0/8, 192.0.2.7/32 or 2001:db8::/32"
     )
@@ -274,7 +284,9 @@ def _check_method(kind: str, method: Any, inside: bool, options: Mapping[str, st
     if method in ("ldap", "pam") and kind not in _PRIVATE_TYPES and not inside:
         raise RuleError(f"method {method} sends the password itself; write type: hostssl, not {kind}")
     if method == "ldap" and not _speaks_tls(options):
-        raise RuleError("method ldap would send passwords to the directory in clear; add the option ldaptls: 1 or ldapscheme: ldaps")
+        raise RuleError(
+            "method ldap would send passwords to the directory in clear; add the option ldaptls: 1 or ldapscheme: ldaps"
+        )
     if "ldapbindpasswd" in options and method != "ldap":
         raise RuleError(f"ldap_bind_password has no meaning with method {method}; leave it out")
 
@@ -318,7 +330,8 @@ def lockout(rules: Sequence[Rule], superuser: str) -> str | None:
 def render(rules: Sequence[Rule]) -> Rendered:
     """Return the file: a header, then one line per rule in aligned columns, each below its comment."""
     table = [_COLUMNS, *(rule.cells for rule in rules)]
-    widths = [max(len(row[column]) for row in table if len(row[column]) <= _WIDEST_COLUMN) for column in range(len(_COLUMNS))]
+    lengths = [[len(row[column]) for row in table] for column in range(len(_COLUMNS))]
+    widths = [max(length for length in column if length <= _WIDEST_COLUMN) for column in lengths]
     widths[0] = max(widths[0], len(f"# {_COLUMNS[0]}"))
     lines = [*(f"# {line}" for line in HEADER), "", _row((f"# {_COLUMNS[0]}", *_COLUMNS[1:]), widths)]
     places, comment = {}, ""
@@ -332,7 +345,12 @@ def render(rules: Sequence[Rule]) -> Rendered:
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
+    return "  ".join(map(str.ljust, cells, widths)).rstrip()
+
+
+def _bare(text: str) -> str:
+    """Return text as one item of a line, in quotes where it needs them."""
+    return text if _PLAIN.fullmatch(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
@@ -414,8 +432,7 @@ def _spelled(item: str, quoted: bool) -> str:
     """Return an item of a file in the one spelling that Item and Rule use too."""
     mark = item[:1] if item[:1] in ("+", "@") and not quoted else ""
     text = item[len(mark) :]
-    literal = quoted and any(text in words for words in KEYWORDS.values())
-    return mark + (text if _PLAIN.fullmatch(text) and not literal else _quoted(text))
+    return mark + (_quoted(text) if quoted and text in _ALL_KEYWORDS else _bare(text))
 
 
 def _secret(item: str) -> bool:
@@ -433,16 +450,16 @@ def assemble(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     clients on the host itself, standbys, poolers, monitoring; then the operator's own in the order they are given.
     """
     rules: list[dict[str, Any]] = []
+
+    def add(name: str, databases: list[str], users: list[str], **rest: Any) -> None:
+        rules.append({"name": f"pg_hba_{name}", "databases": databases, "users": users, **rest})
+
     if inputs["local_admin"]:
         comment = "The superuser on the host itself, recognised by the operating system"
-        rules.append(
-            {"name": "pg_hba_local_admin", "type": "local", "databases": ["all"], "users": [_quoted(inputs["superuser"])]}
-            | {"method": "peer", "comment": comment}
-        )
+        add("local_admin", ["all"], [_quoted(inputs["superuser"])], type="local", method="peer", comment=comment)
     if inputs["loopback"]:
         for address in ("127.0.0.1/32", "::1/128"):
-            comment = "Clients on the host itself, over TCP"
-            rules.append({"name": "pg_hba_loopback", "databases": ["all"], "users": ["all"], "address": address, "comment": comment})
+            add("loopback", ["all"], ["all"], address=address, comment="Clients on the host itself, over TCP")
     groups = (
         ("replication", ["replication"], [_quoted(inputs["replication_user"])], "Standbys and base backups"),
         (
@@ -455,8 +472,7 @@ def assemble(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     )
     for group, databases, users, comment in groups:
         for index, address in enumerate(inputs[f"{group}_addresses"]):
-            name = f"pg_hba_{group}_addresses[{index}]"
-            rules.append({"name": name, "databases": databases, "users": users, "address": address, "comment": comment})
+            add(f"{group}_addresses[{index}]", databases, users, address=address, comment=comment)
     for index, rule in enumerate(inputs["rules"]):
         rules.append({"name": f"pg_hba_rules[{index}]", **rule})
     return rules
@@ -468,7 +484,10 @@ def findings(inputs: Mapping[str, Any]) -> list[str]:
     Lists of the wrong type are reported; so is a set of rules that would lock the local superuser out.
     """
     found = [f"pg_hba_{name} must be a list" for name in _LIST_INPUTS if not isinstance(inputs[name], (list, tuple))]
-    found += [f"pg_hba_{name} must be a name" for name in _NAME_INPUTS if not isinstance(inputs[name], str) or not inputs[name]]
+    names = {name: inputs[name] for name in _NAME_INPUTS}
+    found += [
+        f"pg_hba_{name} must be a name" for name, value in names.items() if not isinstance(value, str) or not value
+    ]
     if found:
         return found
     for index, rule in enumerate(inputs["rules"]):
@@ -488,5 +507,12 @@ def findings(inputs: Mapping[str, Any]) -> list[str]:
     return found + ([f"pg_hba_local_admin is off, and {locked}"] if locked else [])
 
 
-_LIST_INPUTS = ("rules", "replication_addresses", "pooler_addresses", "pooler_databases", "pooler_users", "monitor_addresses")
+_LIST_INPUTS = (
+    "rules",
+    "replication_addresses",
+    "pooler_addresses",
+    "pooler_databases",
+    "pooler_users",
+    "monitor_addresses",
+)
 _NAME_INPUTS = ("superuser", "replication_user", "pooler_lookup_user", "monitor_user")

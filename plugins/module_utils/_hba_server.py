@@ -29,6 +29,9 @@ SCRATCH_LIMIT = 60  # seconds for each of the two programs of a scratch check
 FIRST_WITH_REGEX = 160000
 # The server lists this as an error of the line, loads the line all the same, and nobody matches it.
 _TLS_IS_OFF = "SSL is disabled"
+_UNCHECKED = "PostgreSQL itself has not checked the rules, a run without check mode lets it"
+
+FILE_ERRORS = "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY line_number"
 
 Errors = Sequence[tuple[int, str]]
 
@@ -79,7 +82,8 @@ def converge(place: Place, rules: Sequence[Rule], wanted: Rendered, dry_run: boo
     """
     absent = absence(place)
     if absent and dry_run:
-        return _result("", wanted, make_plan(None, wanted.text, None, 0), Path("pg_hba.conf"), [f"{absent}; shown against an empty file"])
+        plan = make_plan(None, wanted.text, None, 0)
+        return _result("", wanted, plan, Path("pg_hba.conf"), [f"{absent}; shown against an empty file"])
     if absent:
         raise StewardError(absent)
     import psycopg
@@ -114,14 +118,15 @@ def absence(place: Place) -> str | None:
 def observe(connection: psycopg.Connection[Any]) -> Observed:
     """Ask the server for its file and its state, and read the file."""
     connection.execute("SET lc_messages = 'C'")
-    row = connection.execute(
+    rows = connection.execute(
         "SELECT current_setting('hba_file'), (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint,"
         " current_setting('server_version_num')::int, current_setting('ssl') = 'on',"
         " (SELECT setting FROM pg_config WHERE name = 'BINDIR')"
-    ).fetchone()
-    assert row is not None
-    path = Path(row[0])
-    return Observed(path, _owned_file.read(path), _owned_file.modified(path), row[1] * 1000, row[2], row[3], Path(row[4]))
+    ).fetchall()
+    file, loaded, version, tls, bin_directory = rows[0]
+    path = Path(file)
+    text, modified = _owned_file.read(path), _owned_file.modified(path)
+    return Observed(path, text, modified, loaded * 1000, version, tls, Path(bin_directory))
 
 
 def refuse_old(observed: Observed, rules: Iterable[Rule]) -> None:
@@ -129,7 +134,9 @@ def refuse_old(observed: Observed, rules: Iterable[Rule]) -> None:
     for rule in rules:
         if observed.version < FIRST_WITH_REGEX and any(item.kind == "regex" for item in (*rule.databases, *rule.users)):
             major = observed.version // 10000
-            raise StewardError(f"{rule.name} ({rule}): PostgreSQL {major} knows no regular expressions here, 16 is the first; list the names")
+            raise StewardError(
+                f"{rule.name} ({rule}): PostgreSQL {major} knows no regular expressions here, 16 is the first; list the names"
+            )
 
 
 def apply(connection: psycopg.Connection[Any], place: Place, observed: Observed, wanted: Rendered, plan: Plan) -> None:
@@ -151,7 +158,7 @@ def apply(connection: psycopg.Connection[Any], place: Place, observed: Observed,
     except StewardError as error:
         put_back(observed, plan)
         reload(connection)
-        state = "the former rules are back in force" if plan.write else "the rules in the file are those, look at the server's log"
+        state = "the former rules are back in force" if plan.write else "and they are what the file held already"
         raise StewardError(f"under the new rules {place.user} could not log in again, {state}: {error}") from None
 
 
@@ -163,9 +170,7 @@ def put_back(observed: Observed, plan: Plan) -> None:
 
 def file_errors(connection: psycopg.Connection[Any]) -> Errors:
     """Return line and message of each error that the server finds in its hba file; the rules in force are another matter."""
-    return connection.execute(
-        "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY line_number"
-    ).fetchall()
+    return connection.execute(FILE_ERRORS).fetchall()
 
 
 def refuse_errors(errors: Errors, wanted: Rendered, state: str, tls: bool = True) -> None:
@@ -185,7 +190,9 @@ def reload(connection: psycopg.Connection[Any]) -> None:
     limit = time.monotonic() + RELOAD_LIMIT
     while connection.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
         if time.monotonic() > limit:
-            raise StewardError(f"the server has not read its files within {RELOAD_LIMIT:.0f} s of the reload: look at its log")
+            raise StewardError(
+                f"the server has not read its files within {RELOAD_LIMIT:.0f} s of the reload: look at its log"
+            )
         time.sleep(0.02)
 
 
@@ -197,10 +204,9 @@ def check_candidate(bin_directory: Path, wanted: Rendered) -> list[str]:
     try:
         errors = candidate_errors(bin_directory, wanted.text)
     except OSError as error:
-        return [f"PostgreSQL itself has not checked the rules, a run without check mode lets it: {error.filename}: {error.strerror}"]
+        return [f"{_UNCHECKED}: {error.filename}: {error.strerror}"]
     except subprocess.SubprocessError as error:
-        reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        return [f"PostgreSQL itself has not checked the rules, a run without check mode lets it: {reason}"]
+        return [f"{_UNCHECKED}: {(getattr(error, 'stderr', None) or str(error)).strip().splitlines()[-1]}"]
     refuse_errors(errors, wanted, "nothing was changed")
     return []
 
@@ -214,17 +220,17 @@ def candidate_errors(bin_directory: Path, text: str) -> Errors:
     with tempfile.TemporaryDirectory(prefix="pgsteward-hba-") as scratch:
         data, candidate, answer = Path(scratch, "data"), Path(scratch, "pg_hba.conf"), Path(scratch, "errors.csv")
         candidate.write_text(text, encoding="utf-8")
-        initdb = ["initdb", "--pgdata", data, "--username=postgres", "--no-locale", "--encoding=UTF8", "--auth=reject", "--no-sync"]
-        _run(bin_directory, initdb)
-        settings = {"hba_file": candidate, "ssl": "on", "shared_buffers": "1MB", "fsync": "off", "logging_collector": "off"}
-        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
-        query = "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY line_number"
-        _run(bin_directory, ["postgres", "--single", "-D", data, *options, "template1"], f"COPY ({query}) TO '{answer}' (FORMAT csv)\n")
+        initdb = ["initdb", "--username=postgres", "--no-locale", "--encoding=UTF8", "--auth=reject", "--no-sync"]
+        _run(bin_directory, [*initdb, f"--pgdata={data}"])
+        settings = (f"hba_file={candidate}", "ssl=on", "shared_buffers=1MB", "fsync=off", "logging_collector=off")
+        options = [option for setting in settings for option in ("-c", setting)]
+        copy = f"COPY ({FILE_ERRORS}) TO '{answer}' (FORMAT csv)\n"
+        _run(bin_directory, ["postgres", "--single", "-D", str(data), *options, "template1"], copy)
         with answer.open(encoding="utf-8", newline="") as stream:
             return [(int(line), error) for line, error in csv.reader(stream)]
 
 
-def _run(bin_directory: Path, command: Sequence[str | Path], text: str = "") -> None:
+def _run(bin_directory: Path, command: Sequence[str], text: str = "") -> None:
     program, *arguments = command
     environment: Mapping[str, str] = {**os.environ, "LC_ALL": "C"}
     subprocess.run(
@@ -254,5 +260,10 @@ def _result(before: str, wanted: Rendered, plan: Plan, path: Path, warnings: lis
         "added": list(plan.added),
         "removed": list(plan.removed),
         "warnings": warnings,
-        "diff": {"before": masked(before), "after": masked(wanted.text), "before_header": str(path), "after_header": str(path)},
+        "diff": {
+            "before": masked(before),
+            "after": masked(wanted.text),
+            "before_header": str(path),
+            "after_header": str(path),
+        },
     }

@@ -65,7 +65,7 @@ def write(path: Path, text: str, when: int | None = None) -> None:
         found = path.stat() if path.exists() else None
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         beside = Path(name)
-        with open(descriptor, "wb") as stream:
+        with os.fdopen(descriptor, "wb") as stream:
             stream.write(text.encode("utf-8", errors="surrogateescape"))
             stream.flush()
             if found and os.geteuid() == 0:
@@ -77,7 +77,7 @@ def write(path: Path, text: str, when: int | None = None) -> None:
             os.fsync(descriptor)
             if when is not None:
                 os.utime(descriptor, ns=(when, when))
-        os.replace(beside, path)
+        beside.replace(path)
         beside = None
         _sync_directory(path.parent)
     except OSError as error:

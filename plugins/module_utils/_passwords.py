@@ -40,7 +40,9 @@ def set_passwords(connection: psycopg.Connection[Any], passwords: Mapping[str, A
     stored = _read_verifiers(connection, list(passwords))
     missing = sorted(set(passwords) - set(stored))
     if missing and not dry_run:
-        raise StewardError(f"passwords: role {missing[0]} does not exist: make it first, or take its entry away", missing=missing)
+        raise StewardError(
+            f"passwords: role {missing[0]} does not exist: make it first, or take its entry away", missing=missing
+        )
     roles = sorted(role for role, password in passwords.items() if not _scram.matches(password, stored.get(role)))
     if roles and not dry_run:
         _store(connection, {role: passwords[role] for role in roles})
@@ -52,7 +54,8 @@ def _read_verifiers(connection: psycopg.Connection[Any], roles: list[str]) -> di
 
     try:
         rows = connection.execute(
-            "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = ANY (%s::pg_catalog.text[])", (roles,)
+            "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = ANY (%s::pg_catalog.text[])",
+            (roles,),
         ).fetchall()
     except psycopg.errors.InsufficientPrivilege:
         rows = None

@@ -63,9 +63,7 @@ def derive(password: str, salt: bytes, iterations: int) -> Verifier:
     """Return the verifier of a clear password for a given salt (RFC 5802, section 3)."""
     salted = hashlib.pbkdf2_hmac("sha256", prepared(password).encode(), salt, iterations)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
-    return Verifier(
-        iterations, salt, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256")
-    )
+    return Verifier(iterations, salt, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
 
 
 def matches(password: str, stored: str | None) -> bool:

@@ -106,7 +106,7 @@ applied:
       seconds: 0.041
       message: add plans
 sql:
-  description: Statements of the pending revisions; empty while O(ignore:sql_method) is V(list).
+  description: Statements of the pending revisions; empty while RV(sql_method) is V(list).
   returned: always, when the project was run
   type: list
   elements: str

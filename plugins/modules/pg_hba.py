@@ -165,7 +165,6 @@ error:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError, run
 from ansible_collections.pgsteward.postgres.plugins.module_utils._hba import TYPES, lockout, parse_rules, render
@@ -202,7 +201,8 @@ def own_file(module: AnsibleModule) -> dict[str, Any]:
     locked = lockout(rules, given["login_user"])
     if locked:
         raise StewardError(locked)
-    place = Place(given["login_db"], host=given["login_unix_socket"], port=given["login_port"], user=given["login_user"])
+    database, socket, port, user = (given[f"login_{name}"] for name in ("db", "unix_socket", "port", "user"))
+    place = Place(database, host=socket, port=port, user=user)
     result = converge(place, rules, render(rules), module.check_mode)
     for warning in result.pop("warnings"):
         module.warn(warning)

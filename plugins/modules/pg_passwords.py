@@ -79,8 +79,11 @@ roles:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import connect, place_from_params, read_server
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import (
+    connect,
+    place_from_params,
+    read_server,
+)
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import run
 from ansible_collections.pgsteward.postgres.plugins.module_utils._passwords import set_passwords
 

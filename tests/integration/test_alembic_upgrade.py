@@ -7,15 +7,12 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import support
 import trees
-from psycopg import sql
 from support import Database, Ran, Upgrade, names
 
 # The plain way
@@ -72,8 +69,9 @@ def test_pyproject_serves_without_an_ini(database: Database, upgrade: Upgrade, t
 # Check mode
 
 
-def test_check_mode_lists_and_writes_nothing(database: Database, upgrade: Upgrade, tmp_path: Path) -> None:
-    trees.write_tree(tmp_path, trees.chain(2))
+@pytest.mark.parametrize("env", trees.ENVIRONMENTS.values(), ids=trees.ENVIRONMENTS.keys())
+def test_check_mode_lists_and_writes_nothing(env: str, database: Database, upgrade: Upgrade, tmp_path: Path) -> None:
+    trees.write_tree(tmp_path, trees.chain(2), env)
     checked = upgrade(check=True)
     assert not checked.failed, checked.msg
     assert checked.result["changed"]
@@ -92,6 +90,17 @@ import os, psycopg
 with psycopg.connect(os.environ["DATABASE_URL"].replace("+psycopg", ""), autocommit=True) as own:
     own.execute("CREATE TABLE early (id int)")
 """
+
+
+def test_check_mode_says_the_same_after_a_run(upgrade: Upgrade, tmp_path: Path) -> None:
+    trees.write_tree(tmp_path, trees.chain(2))
+    upgrade(revision="r1")
+    checked = upgrade(check=True)
+    assert (checked.result["current"], names(checked.result["pending"])) == (["r1"], ["r2"])
+    upgrade()
+    checked = upgrade(check=True)
+    assert (checked.result["changed"], checked.result["pending"]) == (False, [])
+    assert checked.result["diff"]["before"] == checked.result["diff"]["after"] == "revision: r2\n"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +186,8 @@ def test_unknown_revision_in_the_database(database: Database, upgrade: Upgrade, 
     upgrade()
     (tmp_path / "migrations" / "versions" / "r2.py").unlink()
     ran = upgrade()
-    assert "'r2'" in ran.msg and "no file of this project" in ran.msg
+    assert "'r2'" in ran.msg
+    assert "no file of this project" in ran.msg
     # A beginning of a known id is no membership either.
     database.rows("UPDATE alembic_version SET version_num = 'r'")
     assert "'r'" in upgrade().msg
@@ -216,6 +226,20 @@ def test_callbacks_of_env_py_are_still_called(upgrade: Upgrade, tmp_path: Path) 
     env = trees.sync_env(configure=', on_version_apply=lambda step, **_: print("seen", step.up_revision_id)')
     trees.write_tree(tmp_path, trees.chain(2), env)
     assert [line for line in upgrade().result["output"] if line.startswith("seen")] == ["seen r1", "seen r2"]
+
+
+def test_an_exit_after_the_work_is_no_failure(upgrade: Upgrade, tmp_path: Path) -> None:
+    trees.write_tree(tmp_path, trees.chain(1), trees.sync_env(after="import sys; sys.exit(0)\n"))
+    assert names(upgrade().result["applied"]) == ["r1"]
+
+
+def test_an_env_py_may_try_again(upgrade: Upgrade, tmp_path: Path) -> None:
+    run = "try:\n    context.run_migrations()\nexcept RuntimeError:\n    pass"
+    twice = trees.sync_env(run=run).replace("with engine", "for _attempt in range(2):\n  with engine")
+    body = "import pathlib\nflag = pathlib.Path('tried')\nif not flag.exists():\n    flag.touch()\n    raise RuntimeError('not yet')"
+    trees.write_tree(tmp_path, {"r1": trees.revision("r1", None, body)}, twice)
+    ran = upgrade()
+    assert names(ran.result["applied"]) == ["r1"], ran.msg
 
 
 def test_x_arguments_reach_env_py(upgrade: Upgrade, tmp_path: Path) -> None:
@@ -275,7 +299,8 @@ def test_a_password_of_any_characters_works_and_never_shows(
     assert not any("API_TOKEN" in line for line in ran.result["output"])
     url = f"postgresql://{secret_role['login_user']}:{QUOTED[0]}@{secret_role['login_host']}:{secret_role['login_port']}/{secret_role['login_db']}"
     again = upgrade(url=url, **options, inherited={"APP_PASSWORD": "inherited-word"})
-    assert not again.failed and not again.result["changed"], again.msg
+    assert not again.failed
+    assert not again.result["changed"], again.msg
     assert not any(form in again.text for form in (support.PASSWORD, *QUOTED))
 
 
@@ -302,3 +327,44 @@ def test_two_at_once_never_harm(database: Database, upgrade: Upgrade, tmp_path: 
     assert len(runs) == 2
     assert not upgrade().failed
     assert database.tables() == ["r1", "r2", "r3", "r4", "r5"]
+
+
+# Least trust
+
+
+PLANTED = """
+CREATE TABLE public.calls (name text, application text);
+CREATE FUNCTION public.note(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO public.calls VALUES (name, pg_catalog.current_setting('application_name'));
+END $$;
+CREATE FUNCTION public.current_database() RETURNS name LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM public.note('current_database'); RETURN pg_catalog.current_database(); END $$;
+CREATE FUNCTION public.pg_is_in_recovery() RETURNS bool LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM public.note('pg_is_in_recovery'); RETURN false; END $$;
+CREATE FUNCTION public.current_setting(text) RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM public.note('current_setting'); RETURN pg_catalog.current_setting($1); END $$;
+CREATE FUNCTION public.to_char(timestamp, text) RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM public.note('to_char'); RETURN pg_catalog.to_char($1, $2); END $$;
+CREATE FUNCTION public.eq(name, text) RETURNS bool LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM public.note('='); RETURN $1::text OPERATOR(pg_catalog.=) $2; END $$;
+CREATE OPERATOR public.= (LEFTARG = name, RIGHTARG = text, FUNCTION = public.eq);
+CREATE FUNCTION public.eq(oid, oid) RETURNS bool LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM public.note('oid ='); RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = public.eq);
+"""
+
+
+def test_planted_functions_and_operators_are_not_called(database: Database, upgrade: Upgrade, tmp_path: Path) -> None:
+    database.rows(PLANTED)
+    database.rows(f"ALTER DATABASE {database.name} SET search_path = public, pg_catalog")
+    block = "with op.get_context().autocommit_block():\n    pass"
+    trees.write_tree(tmp_path, {"r1": trees.revision("r1", None, block)})
+    ran = upgrade()
+    assert names(ran.result["applied"]) == ["r1"], ran.msg
+    # SQLAlchemy's own queries fall for the operators on the application's connection; ours must not, and no function is met.
+    calls = database.rows("SELECT DISTINCT name, application FROM calls")
+    assert [name for name, application in calls if "=" not in name or "pgsteward" in application] == []
+    # The traps work: a connection that is not pinned steps into them.
+    database.rows("SELECT current_database() FROM pg_class WHERE oid = oid LIMIT 1")
+    assert {name for (name,) in database.rows("SELECT DISTINCT name::text FROM calls")} >= {"current_database", "oid ="}

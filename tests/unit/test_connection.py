@@ -168,7 +168,8 @@ def test_a_primary_is_not_refused() -> None:
 def test_mask_knows_every_spelling(text: str) -> None:
     masked = _connection.mask(text, _connection.secret_forms("p@s%w d!"))
     assert _connection.MASK in masked
-    assert "s%w" not in masked and "40s" not in masked
+    assert "s%w" not in masked
+    assert "40s" not in masked
 
 
 @pytest.mark.parametrize(

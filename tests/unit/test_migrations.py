@@ -1,4 +1,4 @@
-"""The five histories as they lie in the files: linear, both ways, rendered without a database, with the promised names."""
+"""The five histories as they lie in the files: linear, both ways, rendered offline, with the promised names."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ def test_a_new_revision_is_made_as_the_readme_says(tmp_path: Path) -> None:
         made.module.downgrade()
 
 
-PASSWORD = "s3cret-%40-word"  # noqa: S105
+PASSWORD = "s3cret-%40-word"
 
 
 @pytest.mark.parametrize(

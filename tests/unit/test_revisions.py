@@ -114,8 +114,10 @@ BAD = Failure("UndefinedTable: no such thing", "versions/r3.py line 8", False)
     [
         (
             {"running": R3, "failure": BAD},
-            "revision r3 (make r3) failed: UndefinedTable: no such thing (versions/r3.py line 8); applied before: r2;"
-            " the database is at r2; mend versions/r3.py and run again",
+            (
+                "revision r3 (make r3) failed: UndefinedTable: no such thing (versions/r3.py line 8); applied before: r2;"
+                " the database is at r2; mend versions/r3.py and run again"
+            ),
         ),
         (
             {"failure": Failure("ValueError: no", "", False)},
@@ -124,18 +126,24 @@ BAD = Failure("UndefinedTable: no such thing", "versions/r3.py line 8", False)
         ({"failure": Failure("two heads", "", True)}, "two heads"),
         (
             {"graph": None, "failure": Failure("ModuleNotFoundError: No module named 'shop'", "env.py line 1", False)},
-            "env.py failed: ModuleNotFoundError: No module named 'shop' (env.py line 1): install it in that interpreter,"
-            " or name its directory by environment PYTHONPATH or prepend_sys_path",
+            (
+                "env.py failed: ModuleNotFoundError: No module named 'shop' (env.py line 1): install it in that interpreter,"
+                " or name its directory by environment PYTHONPATH or prepend_sys_path"
+            ),
         ),
         (
             {"running": R3},
-            "revision r3 (make r3) failed: killed; applied before: r2; the database is at r2;"
-            " mend versions/r3.py and run again",
+            (
+                "revision r3 (make r3) failed: killed; applied before: r2; the database is at r2;"
+                " mend versions/r3.py and run again"
+            ),
         ),
         (
             {"running": R3, "external": True, "failure": Failure("AssertionError", "", False)},
-            "revision r3 (make r3) failed: AssertionError; applied before: r2; the database is at r2; let env.py connect"
-            " without beginning a transaction (autocommit_block needs that), and run again",
+            (
+                "revision r3 (make r3) failed: AssertionError; applied before: r2; the database is at r2; let env.py connect"
+                " without beginning a transaction (autocommit_block needs that), and run again"
+            ),
         ),
     ],
 )

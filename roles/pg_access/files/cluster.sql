@@ -75,6 +75,9 @@ SELECT pg_catalog.jsonb_build_object(
       'connection_limit', d.datconnlimit,
       'encoding', pg_catalog.pg_encoding_to_char(d.encoding),
       'locale', d.datcollate,
+      'locale_provider', CASE pg_catalog.to_jsonb(d) ->> 'datlocprovider'
+        WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' ELSE 'libc'
+      END,
       -- The column's name changed in version 17.
       'icu_locale', CASE
         WHEN pg_catalog.to_jsonb(d) ->> 'datlocprovider' = 'i'

@@ -1,0 +1,92 @@
+"""What the demo, the scenarios and the benchmarks know of the lab: where it is, how to log in. Used from the controller."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / ".cache" / "lab"
+
+sys.path.insert(0, str(ROOT / "migrations"))  # the sample data of the five systems
+
+
+@cache
+def address(host: str) -> str:
+    """Return the address of a host of the lab's inventory."""
+    inventory = yaml.safe_load((ROOT / "inventories" / "lab" / "hosts.yml").read_text())
+    for group in inventory["all"]["children"]["lab"]["children"].values():
+        if host in group["hosts"]:
+            return str(group["hosts"][host]["ansible_host"])
+    raise LookupError(f"the lab has no host {host}")
+
+
+def run_on(host: str, *command: str, user: str = "postgres") -> str:
+    """Return what `command` prints on a host of the lab, run as `user`."""
+    full = ["docker", "exec", f"pgsteward-{host}", "runuser", "-u", user, "--", *command]
+    return subprocess.run(full, capture_output=True, text=True, check=True, cwd="/").stdout
+
+
+def psql(database: str, query: str, host: str = "db1") -> list[list[str]]:
+    """Return the rows of `query`, asked by the host's own psql as its superuser."""
+    output = run_on(host, "psql", "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", query)
+    return [line.split("\t") for line in output.splitlines()]
+
+
+@cache
+def authority(host: str = "db1") -> Path:
+    """Return a file with the certificate of the lab's generated authority, as a client would be given it."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    path = STATE / "ca.crt"
+    path.write_text(run_on(host, "cat", "/etc/pgsteward/tls/ca.crt", user="root"))
+    return path
+
+
+def password(user: str) -> str:
+    """Return the password that the lab made for an account."""
+    return (STATE / "secrets" / user).read_text().split()[0]
+
+
+def login(user: str, database: str, **changes: Any) -> dict[str, Any]:
+    """Return how `user` logs in from this machine: TCP, TLS verified against the authority, SCRAM. `changes` take over."""
+    usual = {
+        "host": address("db1"),
+        "port": 5432,
+        "dbname": database,
+        "user": user,
+        "sslmode": "verify-full",
+        "sslrootcert": str(authority()),
+        "connect_timeout": 10,
+    }
+    known = {} if "password" in changes else {"password": password(user)}
+    return {**usual, **known, **changes}
+
+
+def connect(user: str, database: str, **changes: Any) -> psycopg.Connection[Any]:
+    """Return an autocommit connection; see login()."""
+    return psycopg.connect(**login(user, database, **changes), autocommit=True)
+
+
+def url(user: str, database: str) -> str:
+    """Return the libpq URL of login(), for tools that take one."""
+    parts = login(user, database)
+    query = f"sslmode={parts['sslmode']}&sslrootcert={parts['sslrootcert']}"
+    return f"postgresql://{user}:{parts['password']}@{parts['host']}:{parts['port']}/{database}?{query}"
+
+
+def fill_powergym(clients: int) -> int:
+    """Load the sample clients unless they are there; return how many vectors there are."""
+    from samples import powergym
+
+    with connect("powergym_migrator", "powergym") as connection:
+        (there,) = connection.execute("SELECT count(*) FROM biometrics").fetchone() or (0,)
+        if there == 0:
+            powergym.load(connection, clients)
+            (there,) = connection.execute("SELECT count(*) FROM biometrics").fetchone() or (0,)
+    return int(there)

@@ -1,0 +1,66 @@
+"""Bad input gets one line that names the variable or the host, and changes nothing there. Runs the playbooks against the lab."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from support import ROOT
+
+SITE = "pgsteward.postgres.site"
+MIGRATE = "pgsteward.postgres.migrate"
+PROJECT = {"name": "systems", "databases": [{"name": "powergym", "section": "powergym"}]}
+SECRETS = {"powergym_migrator": "wrong"}
+RULE = {"databases": ["powergym"], "users": ["powergym_app"]}
+
+
+def play(playbook: str, variables: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Run a playbook of the collection against the lab with extra variables."""
+    command = ["ansible-playbook", "-i", "inventories/lab/hosts.yml", playbook, "-e", json.dumps(variables)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("playbook", "variables", "line"),
+    [
+        (SITE, {"pg_server_prot": 5433}, "db1: unknown variable pg_server_prot; did you mean pg_server_port?"),
+        (SITE, {"pg_verison": 17}, "db1: unknown variable pg_verison; did you mean pg_version?"),
+        (SITE, {"pg_version": 16}, "db1: pg_server_version: 16 is not available on Debian 13; it carries 17"),
+        (SITE, {"pg_server_port": 70000}, "db1: pg_server_port: 70000 is not a port; give 1 to 65535"),
+        (
+            SITE,
+            {"pg_server_settings": {"shared_bufers": "1GB"}},
+            "db1: pg_server_settings: PostgreSQL 17 has no setting 'shared_bufers'; did you mean 'shared_buffers'?",
+        ),
+        (SITE, {"pg_server_settings": "fast"}, "pg_server_settings"),
+        (SITE, {"pg_hba_rules": [{**RULE, "address": "10.0.0.300/8"}]}, "pg_hba_rules[0]"),
+        (SITE, {"pg_hba_rules": [{**RULE, "address": "10.1.2.3/8"}]}, "10.0.0.0/8"),
+        (SITE, {"pg_hba_rules": [{**RULE, "address": "10.0.0.0/8", "method": "md5"}]}, "md5"),
+        (SITE, {"pg_access_passwords": {}}, "pg_access_passwords"),
+        (MIGRATE, {"pg_migrate_passwords": {}}, "db1: pg_migrate_passwords has no entry for powergym_migrator"),
+        (MIGRATE, {"pg_migrate_passwords": SECRETS}, "password authentication failed"),
+        (MIGRATE, {"pg_migrate_projects": [{**PROJECT, "config": "nowhere.ini"}]}, "nowhere.ini"),
+        (MIGRATE, {"pg_migrate_wheelhouse": "/nowhere"}, "db1: pg_migrate_wheelhouse: /nowhere is no directory on the controller"),
+    ],
+)
+def test_one_line_and_nothing_changed(playbook: str, variables: dict[str, Any], line: str) -> None:
+    run = play(playbook, variables)
+    assert run.returncode != 0
+    assert [text for text in run.stdout.splitlines() + run.stderr.splitlines() if text.startswith("[ERROR]") and line in text], (
+        run.stdout + run.stderr
+    )
+    assert "changed=0" in run.stdout
+
+
+def test_a_value_that_the_server_refuses_leaves_its_file_as_it_was() -> None:
+    def now() -> str:
+        command = ["docker", "exec", "pgsteward-db1", "sha256sum", "/etc/postgresql/17/main/conf.d/50-pgsteward.conf"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    before = now()
+    run = play(SITE, {"pg_server_settings": {"work_mem": "plenty"}})
+    assert run.returncode != 0
+    assert 'PostgreSQL refuses the settings, nothing was changed: invalid value for parameter "work_mem": "plenty"' in run.stdout + run.stderr
+    assert now() == before
