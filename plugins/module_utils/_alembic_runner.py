@@ -9,6 +9,7 @@ whatever becomes of this process, the lines that arrived are true. stdout and st
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import inspect
@@ -502,8 +503,17 @@ def answer(request: Request, report: Report, unimportable: str | None) -> None:
         report(error=describe(error), ours=isinstance(error, RunnerError))
 
 
+def leave() -> None:
+    """End at once: taking hundreds of imported modules apart takes a fifth of a short run and helps nobody."""
+    with contextlib.suppress(Exception):  # env.py may have closed them
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)
+
+
 def main() -> None:
     """Read the request from stdin, do it, write the answer to the descriptor in argv."""
+    atexit.register(leave)  # registered first, called last: the application's own handlers come before
     # The interpreter may have put this file's directory first; the alembic command line has none of that.
     if Path(sys.path[0]) == Path(__file__).parent:
         del sys.path[0]

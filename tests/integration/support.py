@@ -58,7 +58,7 @@ class Database:
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query, or nothing for a statement without rows."""
         with self.connect() as connection:
-            cursor = connection.execute(query)  # type: ignore[call-overload]
+            cursor = connection.execute(query)
             return cursor.fetchall() if cursor.description else []
 
     def relations(self) -> list[str]:

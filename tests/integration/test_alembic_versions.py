@@ -33,9 +33,10 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return directory / "bin" / "python", packages
 
 
-CONCURRENTLY = "with op.get_context().autocommit_block():\n    " + (
-    'op.create_index("i_r3", "t_r1", ["id"], postgresql_concurrently=True)'
-)
+CONCURRENTLY = """\
+with op.get_context().autocommit_block():
+    op.create_index("i_r3", "t_r1", ["id"], postgresql_concurrently=True)
+"""
 
 
 @pytest.mark.parametrize(

@@ -5,52 +5,41 @@ from __future__ import annotations
 import pytest
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _scram
 
-PENCIL = (
-    "SCRAM-SHA-256$4096:oMtfmW8DHsqfSsdsJVJbow==$UN7fK89BtR2KnEL6d9Ukp/yhmzlFJAab7ZybHIb9YfY="
-    ":hvOFI7usJamKFrYVOKoeYPR2WvVfs8DbC12EdFyUSD4="
-)
+PENCIL = "SCRAM-SHA-256$4096:oMtfmW8DHsqfSsdsJVJbow==$UN7fK89BtR2KnEL6d9Ukp/yhmzlFJAab7ZybHIb9YfY=:hvOFI7usJamKFrYVOKoeYPR2WvVfs8DbC12EdFyUSD4="
 # Made by PQencryptPasswordConn of libpq 18, each from a random salt.
 VERIFIERS = [
     ("pencil", PENCIL),
     (
         "I\u00adX",  # the soft hyphen is mapped to nothing
-        "SCRAM-SHA-256$4096:FGiOtY5KXLhcB2SP4hmHmQ==$mSv+YYqnUwu1LVBbkob6xqkr9PjapkUxfaLvUKXnUuc="
-        ":OTr/mkrBN9HnHelLGYHd/kXNjGuKPcfppi5t5r0SB6I=",
+        "SCRAM-SHA-256$4096:FGiOtY5KXLhcB2SP4hmHmQ==$mSv+YYqnUwu1LVBbkob6xqkr9PjapkUxfaLvUKXnUuc=:OTr/mkrBN9HnHelLGYHd/kXNjGuKPcfppi5t5r0SB6I=",
     ),
     (
         "\u2168",  # the Roman numeral nine is IX
-        "SCRAM-SHA-256$4096:ZYEw1u9VlSppTgfljYttuA==$kmJTexqIYXk8qhr6Y/KMyOzILfyk8ClBH0if8VA8Uzg="
-        ":9PGElmgwQBseubPvvQAaMLrTWSYJqQff+e8HP/FNKtc=",
+        "SCRAM-SHA-256$4096:ZYEw1u9VlSppTgfljYttuA==$kmJTexqIYXk8qhr6Y/KMyOzILfyk8ClBH0if8VA8Uzg=:9PGElmgwQBseubPvvQAaMLrTWSYJqQff+e8HP/FNKtc=",
     ),
     (
         "pass\u00a0word",  # a space that does not break is a space
-        "SCRAM-SHA-256$4096:9PahZXkC3oInuItUqPAK5A==$4zqsDuPK/3zPI7EBtEwbyUVoiL5gR9LA0kRDiDvOlX4="
-        ":UPnfrQK/4+rfcSklRKF95B5FWP87oeLsWai7bTXMI2Q=",
+        "SCRAM-SHA-256$4096:9PahZXkC3oInuItUqPAK5A==$4zqsDuPK/3zPI7EBtEwbyUVoiL5gR9LA0kRDiDvOlX4=:UPnfrQK/4+rfcSklRKF95B5FWP87oeLsWai7bTXMI2Q=",
     ),
     (
         "\u06271",  # right-to-left text that ends in a digit is forbidden, so it is taken as it is
-        "SCRAM-SHA-256$4096:2yXrCLGedn37Tl/YY7YMbA==$CP/HZZ3b2k0LvQncNeLLcWxFrr0ynm/xi8+PELTnd5Q="
-        ":j5ev46J4JDlkufsEtrIZVyqVIR7ZK3K1c5A2eILKi34=",
+        "SCRAM-SHA-256$4096:2yXrCLGedn37Tl/YY7YMbA==$CP/HZZ3b2k0LvQncNeLLcWxFrr0ynm/xi8+PELTnd5Q=:j5ev46J4JDlkufsEtrIZVyqVIR7ZK3K1c5A2eILKi34=",
     ),
     (
         "\u0007bell\u00e9",  # a control character beside a letter that is not ASCII: forbidden as well
-        "SCRAM-SHA-256$4096:PtGavpPpho25jV2c18TraA==$XdbhcLHyVot51MUCRt7QDi4hShN1AXY9XPu+aXHRqfI="
-        ":cKL3/DNlaa6B6gDAAcyIuN1KrgiN6MOHx4YjjOw5jvs=",
+        "SCRAM-SHA-256$4096:PtGavpPpho25jV2c18TraA==$XdbhcLHyVot51MUCRt7QDi4hShN1AXY9XPu+aXHRqfI=:cKL3/DNlaa6B6gDAAcyIuN1KrgiN6MOHx4YjjOw5jvs=",
     ),
     (
         "e\u0301",  # composed to one letter
-        "SCRAM-SHA-256$4096:aoVvZR+6eoxRtSJtB/9RKA==$s7YGTcrVl75MJIdsZyshvVWbhML0kVMejQrYek0ye8c="
-        ":7uJqBBz1Gtbx1k6sopEIhLItjEaKxY/k/ck/hrjWUCw=",
+        "SCRAM-SHA-256$4096:aoVvZR+6eoxRtSJtB/9RKA==$s7YGTcrVl75MJIdsZyshvVWbhML0kVMejQrYek0ye8c=:7uJqBBz1Gtbx1k6sopEIhLItjEaKxY/k/ck/hrjWUCw=",
     ),
     (
         "\u0221",  # not assigned in Unicode 3.2: forbidden
-        "SCRAM-SHA-256$4096:pdL6zfdrqX3l8UqJ5yDukA==$T7w1WZXjX2NstpiUEkfJqSJPLZM80+MHfkCi85poar4="
-        ":JB2BynV/Kqe7jqNCmI7jBTkBzUcNpTwbcX7e6jyeioc=",
+        "SCRAM-SHA-256$4096:pdL6zfdrqX3l8UqJ5yDukA==$T7w1WZXjX2NstpiUEkfJqSJPLZM80+MHfkCi85poar4=:JB2BynV/Kqe7jqNCmI7jBTkBzUcNpTwbcX7e6jyeioc=",
     ),
     (
         "\u0001\u007f",  # ASCII is never looked at
-        "SCRAM-SHA-256$4096:cGKOEmWWGswoJAlyuEVdQg==$V23tHtrNVPWye2LvmHf+LU8VgSc473d25T4ZrWnZEWw="
-        ":F5mU74iqhN7B4f9qLxBx9Nq6N+8u+TBULw0BoTdz1sU=",
+        "SCRAM-SHA-256$4096:cGKOEmWWGswoJAlyuEVdQg==$V23tHtrNVPWye2LvmHf+LU8VgSc473d25T4ZrWnZEWw=:F5mU74iqhN7B4f9qLxBx9Nq6N+8u+TBULw0BoTdz1sU=",
     ),
 ]
 
