@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode
 
@@ -192,12 +194,34 @@ def connect(place: Place, application_name: str) -> psycopg.Connection[Any]:
         raise StewardError(
             f"psycopg 3 cannot be imported by this host's interpreter: install psycopg there ({error})"
         ) from None
-    try:
-        return psycopg.connect(autocommit=True, **connection_arguments(place, application_name))
-    except psycopg.Error as error:
-        message = mask(str(error), secrets_of(place))
+    arguments = connection_arguments(place, application_name)
+    failures = []
+    for attempt in chain([arguments], _by_address(arguments)):
+        try:
+            return psycopg.connect(autocommit=True, **attempt)
+        except psycopg.Error as error:
+            failures.append(mask(str(error), secrets_of(place)))
+        if "FATAL" in failures[-1]:
+            break
     # Raised outside the handler: the driver's error keeps its arguments, and must not travel along.
-    raise StewardError(login_message(place, message))
+    raise StewardError(login_message(place, next((text for text in failures if "FATAL" in text), failures[0])))
+
+
+def _by_address(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the arguments for each address of a host name that has several.
+
+    psycopg reports what the last address said (often an IPv6 one that nobody listens on), not what a server answered.
+    """
+    host = str(arguments.get("host", ""))
+    if not host or host.startswith(("/", "@")) or "," in host or "hostaddr" in arguments:
+        return
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if len(addresses) > 1:
+        yield from ({**arguments, "hostaddr": address} for address in addresses)
 
 
 def login_message(place: Place, driver_message: str) -> str:

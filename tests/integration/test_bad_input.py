@@ -42,15 +42,21 @@ def play(playbook: str, variables: dict[str, Any]) -> subprocess.CompletedProces
         (MIGRATE, {"pg_migrate_passwords": {}}, "db1: pg_migrate_passwords has no entry for powergym_migrator"),
         (MIGRATE, {"pg_migrate_passwords": SECRETS}, "password authentication failed"),
         (MIGRATE, {"pg_migrate_projects": [{**PROJECT, "config": "nowhere.ini"}]}, "nowhere.ini"),
-        (MIGRATE, {"pg_migrate_wheelhouse": "/nowhere"}, "db1: pg_migrate_wheelhouse: /nowhere is no directory on the controller"),
+        (
+            MIGRATE,
+            {"pg_migrate_wheelhouse": "/nowhere"},
+            "db1: pg_migrate_wheelhouse: /nowhere is no directory on the controller",
+        ),
     ],
 )
 def test_one_line_and_nothing_changed(playbook: str, variables: dict[str, Any], line: str) -> None:
     run = play(playbook, variables)
     assert run.returncode != 0
-    assert [text for text in run.stdout.splitlines() + run.stderr.splitlines() if text.startswith("[ERROR]") and line in text], (
-        run.stdout + run.stderr
-    )
+    assert [
+        text
+        for text in run.stdout.splitlines() + run.stderr.splitlines()
+        if text.startswith("[ERROR]") and line in text
+    ], run.stdout + run.stderr
     assert "changed=0" in run.stdout
 
 
@@ -62,5 +68,8 @@ def test_a_value_that_the_server_refuses_leaves_its_file_as_it_was() -> None:
     before = now()
     run = play(SITE, {"pg_server_settings": {"work_mem": "plenty"}})
     assert run.returncode != 0
-    assert 'PostgreSQL refuses the settings, nothing was changed: invalid value for parameter "work_mem": "plenty"' in run.stdout + run.stderr
+    assert (
+        'PostgreSQL refuses the settings, nothing was changed: invalid value for parameter "work_mem": "plenty"'
+        in run.stdout + run.stderr
+    )
     assert now() == before

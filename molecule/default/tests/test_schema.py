@@ -40,7 +40,8 @@ def test_tables() -> None:
 @pytest.mark.parametrize(("name", "columns"), INDEXES.items())
 def test_index(name: str, columns: str) -> None:
     ((definition, valid),) = lab.psql(
-        "powergym", f"SELECT pg_get_indexdef(indexrelid), indisvalid FROM pg_index WHERE indexrelid = '{name}'::regclass"
+        "powergym",
+        f"SELECT pg_get_indexdef(indexrelid), indisvalid FROM pg_index WHERE indexrelid = '{name}'::regclass",
     )
     assert columns in definition
     assert valid == "t"

@@ -62,4 +62,6 @@ def test_a_face_that_nobody_has_is_not_found(application: psycopg.Connection[Any
 
 
 def test_every_vector_has_512_dimensions() -> None:
-    assert lab.psql("powergym", "SELECT vector_dims(embedding), count(*) FROM biometrics GROUP BY 1") == [["512", str(CLIENTS)]]
+    assert lab.psql("powergym", "SELECT vector_dims(embedding), count(*) FROM biometrics GROUP BY 1") == [
+        ["512", str(CLIENTS)]
+    ]

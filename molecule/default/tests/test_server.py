@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import lab
 import pytest
@@ -65,7 +65,13 @@ def test_setting_in_force(name: str, value: str) -> None:
 
 def test_nothing_waits_for_a_restart_and_no_line_is_in_error() -> None:
     assert lab.psql("postgres", "SELECT name FROM pg_settings WHERE pending_restart") == []
-    assert lab.psql("postgres", "SELECT name FROM pg_file_settings WHERE error IS NOT NULL OR NOT applied AND sourcefile LIKE '%pgsteward%'") == []
+    assert (
+        lab.psql(
+            "postgres",
+            "SELECT name FROM pg_file_settings WHERE error IS NOT NULL OR NOT applied AND sourcefile LIKE '%pgsteward%'",
+        )
+        == []
+    )
     assert lab.psql("postgres", "SELECT line_number FROM pg_hba_file_rules WHERE error IS NOT NULL") == []
 
 
@@ -74,5 +80,5 @@ def test_certificate_names_the_host_and_its_addresses() -> None:
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert {"db1", "localhost"} <= set(names.get_values_for_type(x509.DNSName))
     assert {"127.0.0.1", "10.213.77.11"} <= {str(address) for address in names.get_values_for_type(x509.IPAddress)}
-    left = certificate.not_valid_after_utc - datetime.now(timezone.utc)
+    left = certificate.not_valid_after_utc - datetime.now(UTC)
     assert timedelta(days=300) < left <= timedelta(days=366)

@@ -34,7 +34,14 @@ def test_shared_memory_suffices_for_parallel_index_builds(host: Host) -> None:
 
 
 def test_a_distribution_without_support_is_refused_before_anything_changes() -> None:
-    command = ["ansible-playbook", "-i", "molecule/images/inventory/hosts.yml", "pgsteward.postgres.site", "-e", "pg_hosts=debian12"]
+    command = [
+        "ansible-playbook",
+        "-i",
+        "molecule/images/inventory/hosts.yml",
+        "pgsteward.postgres.site",
+        "-e",
+        "pg_hosts=debian12",
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert run.returncode != 0
     assert "debian12: Debian 12 is not supported by pg_server; supported are: Debian 13" in run.stdout + run.stderr
