@@ -15,6 +15,13 @@ CLIENTS = 10_000
 FACE = 4_242  # whose picture is searched for
 
 
+ABOUT = """
+SELECT c.first_name || ' ' || c.last_name, current_setting('server_version'), e.extversion, a.version_num, s.version, s.cipher
+FROM clients c, alembic_version a, pg_catalog.pg_extension e, pg_catalog.pg_stat_ssl s
+WHERE c.id = %s AND e.extname = 'vector' AND s.pid = pg_catalog.pg_backend_pid()
+"""
+
+
 def main() -> None:
     """Fill, search, tell."""
     vectors = lab.fill_powergym(CLIENTS)
@@ -24,22 +31,11 @@ def main() -> None:
         milliseconds = (time.perf_counter() - started) * 1000
         if answer is None or str(answer[0]) != powergym.client_id(FACE):
             sys.exit(f"the vector search did not find client {powergym.client_id(FACE)}: it answered {answer}")
-        name = connection.execute(
-            "SELECT first_name || ' ' || last_name FROM clients WHERE id = %s", [answer[0]]
-        ).fetchone()
-        session = connection.execute(
-            "SELECT current_setting('server_version'), version, cipher,"
-            " (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector')"
-            " FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()"
-        ).fetchone()
-        revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    assert name
-    assert session
-    assert revision
+        ((name, version, pgvector, revision, protocol, cipher),) = connection.execute(ABOUT, [answer[0]]).fetchall()
     host = lab.address("db1")
     print(f"""
 What runs where
-  db1      {host}   PostgreSQL {session[0]}, pgvector {session[3]}, database powergym at revision {revision[0]}
+  db1      {host}   PostgreSQL {version}, pgvector {pgvector}, database powergym at revision {revision}
   client1  {lab.address("client1")}   a host that pg_hba does not list: it is refused
 
 Log in
@@ -47,9 +43,9 @@ Log in
   docker exec -it pgsteward-db1 runuser -u postgres -- psql powergym
   ssh -i .cache/lab/id_ed25519 root@{host}
 
-A vector search, as powergym_app over {session[1]} ({session[2]}), among {vectors} faces of 512 dimensions
+A vector search, as powergym_app over {protocol} ({cipher}), among {vectors} faces of 512 dimensions
   {powergym.SEARCH_COSINE.replace("%(q)s", "q")}
-  -> client {answer[0]} ({name[0]}), similarity {answer[1]:.3f}, {milliseconds:.1f} ms
+  -> client {answer[0]} ({name}), similarity {answer[1]:.3f}, {milliseconds:.1f} ms
 
 Again: make demo      Down: make lab-down""")
 

@@ -98,12 +98,13 @@ def test_set_names_reads_what_alter_system_writes() -> None:
     ("output", "line"),
     [
         (
-            '2026-01-01 LOG:  unrecognized configuration parameter "foo" in file "/tmp/x/candidate.conf" line 3\n'
-            '2026-01-01 FATAL:  configuration file "/tmp/x/postgresql.conf" contains errors\n',
+            """2026-01-01 LOG:  unrecognized configuration parameter "foo" in file "/there/candidate.conf" line 3
+2026-01-01 FATAL:  configuration file "/there/postgresql.conf" contains errors
+""",
             'unrecognized configuration parameter "foo"',
         ),
         ("", "no reason given"),
     ],
 )
 def test_reason(output: str, line: str) -> None:
-    assert server.reason(output, "/tmp/x/candidate.conf") == line
+    assert server.reason(output, "/there/candidate.conf") == line
