@@ -18,20 +18,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import (
-    _alembic_runner,
-    _connection,
-    _revisions,
-)
-from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import (
-    Place,
-)
-from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import (
-    StewardError,
-)
-from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import (
-    Answer,
-)
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic_runner, _connection, _revisions
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import Answer
 
 if TYPE_CHECKING:
     import psycopg

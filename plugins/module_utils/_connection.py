@@ -10,15 +10,14 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import (
-    StewardError,
-)
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 MASK = "********"
 PINNED_OPTIONS = "-c search_path=pg_catalog,pg_temp"
 CONNECT_TIMEOUT = 10
+RELOAD_LIMIT = 10.0  # seconds; a postmaster that does not read its files within this time needs a person
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "login_host": {"type": "str"},
@@ -291,3 +291,19 @@ def mask(text: str, secrets: Iterable[str]) -> str:
         text = text.replace(secret, MASK)
     text = _URL_PASSWORD.sub(rf"\g<1>{MASK}", text)
     return _NAMED_PASSWORD.sub(rf"\g<1>{MASK}", text)
+
+
+def reload(connection: psycopg.Connection[Any]) -> None:
+    """Make the server read its files and wait until it has; raises StewardError when it does not within RELOAD_LIMIT.
+
+    Logins from then on are judged by the new rules, and the new settings hold in this session.
+    """
+    loaded = connection.execute("SELECT pg_conf_load_time()").fetchone()
+    connection.execute("SELECT pg_reload_conf()")
+    limit = time.monotonic() + RELOAD_LIMIT
+    while connection.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
+        if time.monotonic() > limit:
+            raise StewardError(
+                f"the files are written, but the server has not read them within {RELOAD_LIMIT:.0f} s of the reload: look at its log"
+            )
+        time.sleep(0.02)

@@ -8,14 +8,13 @@ import importlib.util
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _owned_file
-from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect, reload
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._hba import Rendered, Rule, masked, rule_lines
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     import psycopg
 
 APPLICATION = "pgsteward pg_hba"
-RELOAD_LIMIT = 10.0  # seconds; a postmaster that does not read its files within this time needs a person
 SCRATCH_LIMIT = 60  # seconds for each of the two programs of a scratch check
 # A regular expression was an ordinary name before this version: no error there, and no match.
 FIRST_WITH_REGEX = 160000
@@ -181,19 +179,6 @@ def refuse_errors(errors: Errors, wanted: Rendered, state: str, tls: bool = True
         rule = wanted.rules.get(line)
         where = f"{rule.name} ({masked(str(rule))})" if rule else f"line {line}"
         raise StewardError(f"{where}: PostgreSQL says: {error}; {state}", line=line, error=error)
-
-
-def reload(connection: psycopg.Connection[Any]) -> None:
-    """Make the server read its files and wait until it has. Logins from then on are judged by the new rules."""
-    loaded = connection.execute("SELECT pg_conf_load_time()").fetchone()
-    connection.execute("SELECT pg_reload_conf()")
-    limit = time.monotonic() + RELOAD_LIMIT
-    while connection.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
-        if time.monotonic() > limit:
-            raise StewardError(
-                f"the server has not read its files within {RELOAD_LIMIT:.0f} s of the reload: look at its log"
-            )
-        time.sleep(0.02)
 
 
 def check_candidate(bin_directory: Path, wanted: Rendered) -> list[str]:

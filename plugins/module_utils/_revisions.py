@@ -8,9 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_runner import (
-    closure,
-)
+from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_runner import closure
 
 
 @dataclass(frozen=True)

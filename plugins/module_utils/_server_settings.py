@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _owned_file
-from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect, reload
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._settings import changed_names, render, set_names
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import psycopg
 
 HEADER = ("Managed by pgsteward.postgres, role pg_server. Change the inventory, not this file.",)
-RELOAD_LIMIT = 10.0  # seconds; a postmaster that does not read its files within this time needs a person
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,20 @@ def apply(there: Installation, settings: Mapping[str, Any], dry_run: bool) -> di
     check_candidate(there, after)
     changed = before != after
     running = running_place(there)
-    reloaded, pending = False, []
-    if changed and not dry_run:
-        _owned_file.write(there.owned_file, after)
-    if running:
-        with connect(running, "pgsteward pg_settings") as connection:
-            if changed and not dry_run:
+    reloads, pending = False, []
+    with connect(running, "pgsteward pg_settings") if running else nullcontext() as connection:
+        # A file younger than the last reload was written by a run that ended in between.
+        if connection:
+            reloads = changed or (_owned_file.modified(there.owned_file) or 0) > loaded_at(connection)
+        if changed and not dry_run:
+            _owned_file.write(there.owned_file, after)
+        if connection:
+            if reloads and not dry_run:
                 reload_or_restore(connection, there, before)
-                reloaded = True
             pending = pending_restart(connection, changed_names(before or "", after) if dry_run else frozenset())
     return {
-        "changed": changed,
-        "reloaded": reloaded,
+        "changed": changed or reloads,
+        "reloaded": reloads,
         "pending_restart": pending,
         "diff": {
             "before": _owned_file.readable(before),
@@ -128,15 +129,13 @@ def reload_or_restore(connection: psycopg.Connection[Any], there: Installation, 
     if error:
         _owned_file.restore(there.owned_file, before)
         raise StewardError(f"the server finds an error in its configuration, the former settings are back: {error[0]}")
-    loaded = connection.execute("SELECT pg_conf_load_time()").fetchone()
-    connection.execute("SELECT pg_reload_conf()")
-    limit = time.monotonic() + RELOAD_LIMIT
-    while connection.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
-        if time.monotonic() > limit:
-            raise StewardError(
-                f"the settings are written, but the server has not read them within {RELOAD_LIMIT:.0f} s: look at its log"
-            )
-        time.sleep(0.05)
+    reload(connection)
+
+
+def loaded_at(connection: psycopg.Connection[Any]) -> int:
+    """Return when the server last read its files, in nanoseconds since 1970."""
+    row = connection.execute("SELECT (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint * 1000").fetchone()
+    return int(row[0]) if row else 0
 
 
 def pending_restart(connection: psycopg.Connection[Any], foreseen: frozenset[str]) -> list[str]:

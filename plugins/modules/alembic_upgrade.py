@@ -148,10 +148,7 @@ output:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgsteward.postgres.plugins.module_utils import (
-    _alembic,
-    _errors,
-)
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _errors
 
 
 def main() -> None:

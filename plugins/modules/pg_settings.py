@@ -75,7 +75,7 @@ pending_restart:
   elements: str
   sample: [shared_buffers]
 reloaded:
-  description: Whether the server was told to read its configuration again, and did.
+  description: Whether the server was told to read its configuration again, and did. In check mode whether it would be.
   returned: success
   type: bool
   sample: true
