@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import cache
@@ -17,14 +18,25 @@ STATE = ROOT / ".cache" / "lab"
 sys.path.insert(0, str(ROOT / "migrations"))  # the sample data of the five systems
 
 
+INVENTORY = Path(os.environ.get("LAB_INVENTORY", ROOT / "inventories" / "lab" / "hosts.yml"))
+CARRIES = {"debian12": 15, "debian13": 17, "debian14": 18}  # image -> PostgreSQL of the distribution
+
+
 @cache
+def hosts(group: str) -> dict[str, dict[str, Any]]:
+    """Return the hosts of a group of the lab's inventory with their variables."""
+    inventory = yaml.safe_load(INVENTORY.read_text())
+    return dict(inventory["all"]["children"]["lab"]["children"][group]["hosts"])
+
+
 def address(host: str) -> str:
     """Return the address of a host of the lab's inventory."""
-    inventory = yaml.safe_load((ROOT / "inventories" / "lab" / "hosts.yml").read_text())
-    for group in inventory["all"]["children"]["lab"]["children"].values():
-        if host in group["hosts"]:
-            return str(group["hosts"][host]["ansible_host"])
-    raise LookupError(f"the lab has no host {host}")
+    return str({**hosts("postgres"), **hosts("client")}[host]["ansible_host"])
+
+
+def version(host: str) -> int:
+    """Return the major version of PostgreSQL on a server of the lab."""
+    return CARRIES[hosts("postgres")[host]["lab_image"]]
 
 
 def run_on(host: str, *command: str, user: str = "postgres") -> str:
@@ -41,9 +53,9 @@ def psql(database: str, query: str, host: str = "db1") -> list[list[str]]:
 
 @cache
 def authority(host: str = "db1") -> Path:
-    """Return a file with the certificate of the lab's generated authority, as a client would be given it."""
+    """Return a file with the certificate of a server's generated authority, as a client would be given it."""
     STATE.mkdir(parents=True, exist_ok=True)
-    path = STATE / "ca.crt"
+    path = STATE / ("ca.crt" if host == "db1" else f"ca-{host}.crt")
     path.write_text(run_on(host, "cat", "/etc/pgsteward/tls/ca.crt", user="root"))
     return path
 
@@ -53,24 +65,24 @@ def password(user: str) -> str:
     return (STATE / "secrets" / user).read_text().split()[0]
 
 
-def login(user: str, database: str, **changes: Any) -> dict[str, Any]:
+def login(user: str, database: str, server: str = "db1", **changes: Any) -> dict[str, Any]:
     """Return how `user` logs in from this machine: TCP, TLS verified against the authority, SCRAM. `changes` take over."""
     usual = {
-        "host": address("db1"),
+        "host": address(server),
         "port": 5432,
         "dbname": database,
         "user": user,
         "sslmode": "verify-full",
-        "sslrootcert": str(authority()),
+        "sslrootcert": str(authority(server)),
         "connect_timeout": 10,
     }
     known = {} if "password" in changes else {"password": password(user)}
     return {**usual, **known, **changes}
 
 
-def connect(user: str, database: str, **changes: Any) -> psycopg.Connection[Any]:
+def connect(user: str, database: str, server: str = "db1", **changes: Any) -> psycopg.Connection[Any]:
     """Return an autocommit connection; see login()."""
-    return psycopg.connect(**login(user, database, **changes), autocommit=True)
+    return psycopg.connect(**login(user, database, server, **changes), autocommit=True)
 
 
 def url(user: str, database: str) -> str:
@@ -80,11 +92,11 @@ def url(user: str, database: str) -> str:
     return f"postgresql://{user}:{parts['password']}@{parts['host']}:{parts['port']}/{database}?{query}"
 
 
-def fill_powergym(clients: int) -> int:
+def fill_powergym(clients: int, server: str = "db1") -> int:
     """Load the sample clients unless they are there; return how many vectors there are."""
     from samples import powergym
 
-    with connect("powergym_migrator", "powergym") as connection:
+    with connect("powergym_migrator", "powergym", server) as connection:
         (there,) = connection.execute("SELECT count(*) FROM biometrics").fetchone() or (0,)
         if there == 0:
             powergym.load(connection, clients)

@@ -14,10 +14,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible_collections.pgsteward.postgres.plugins.module_utils._access_exclusive import (
+    GRANT_OPTION,
+    surplus_inside,
+    surplus_memberships,
+    unlisted,
+)
+from ansible_collections.pgsteward.postgres.plugins.module_utils._quoting import PUBLIC, grantee, identifier, literal
+
 Item = Mapping[str, Any]
 Privileges = Mapping[str, Sequence[str]]  # role (PUBLIC for everyone) -> privileges
 
-PUBLIC = "public"  # PostgreSQL reserves the word: no role can have this name
 DATABASE_OWNER = "pg_database_owner"  # since version 15 owner of schema public: whoever owns the database
 PATTERN = ("owner", "migrator", "app", "readonly", "monitor")
 NEWEST = 180000
@@ -34,6 +41,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     name: (name.upper(), f"NO{name.upper()}")
     for name in ("login", "superuser", "createdb", "createrole", "inherit", "replication", "bypassrls")
 }
+# What stands above every privilege. A role of the pattern has it only where its own item says so.
+POWERS = ("superuser", "createdb", "createrole", "replication", "bypassrls")
 # These settings are lists of names, which the server quotes one by one (GUC_LIST_QUOTE in guc_tables.c).
 LISTS = frozenset(("local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"))
 
@@ -95,6 +104,7 @@ class Database:
     name: str
     present: bool = True
     owner: str | None = None
+    adopt_from: frozenset[str] = frozenset()  # whose objects in the schemas become the owner's
     connection_limit: int | None = None
     creation: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -111,6 +121,7 @@ class Wanted:
     databases: tuple[Database, ...]
     superuser: str
     confirmed: frozenset[str]
+    exclusive: bool = False
 
     def scope(self) -> dict[str, list[str]]:
         """Return the names that the catalog queries have to look at."""
@@ -118,6 +129,7 @@ class Wanted:
         return {
             "roles": sorted(mentioned),
             "dropped": sorted(role.name for role in self.roles if not role.present),
+            "handed_over": sorted({name for database in self.databases for name in database.adopt_from}),
             "databases": sorted(database.name for database in self.databases),
             "schemas": sorted({name for database in self.databases for name in _mentioned_schemas(database)}),
         }
@@ -165,7 +177,7 @@ class Plan:
 
 
 def expand(inputs: Item) -> Wanted:
-    """Return what the inputs want: keys databases, roles, privileges, superuser, confirm, as the role's variables have them."""
+    """Return what the inputs want: keys databases, roles, privileges, superuser, confirm, exclusive, as the role has them."""
     databases = [_database(item, inputs["privileges"]) for item in inputs["databases"]]
     roles: dict[str, Role] = {}
     for item in inputs["databases"]:
@@ -176,7 +188,9 @@ def expand(inputs: Item) -> Wanted:
         roles[role.name] = _merged(roles[role.name], role) if role.name in roles else role
     confirm = str(inputs.get("confirm") or "")
     confirmed = frozenset((confirm, *(name.strip() for name in confirm.split(",")))) - {""}
-    return Wanted(tuple(roles.values()), tuple(databases), inputs["superuser"], confirmed)
+    return Wanted(
+        tuple(roles.values()), tuple(databases), inputs["superuser"], confirmed, bool(inputs.get("exclusive"))
+    )
 
 
 def is_present(item: Item) -> bool:
@@ -192,9 +206,10 @@ def has_pattern(item: Item) -> bool:
 def pattern_roles(database: str) -> tuple[Role, ...]:
     """Return the five roles of a database: owner, migrator, app, readonly, monitor."""
     owner, migrator, app, readonly, monitor = (f"{database}_{suffix}" for suffix in PATTERN)
-    login = {"login": True}
+    powerless = dict.fromkeys(POWERS, False)
+    login = {"login": True, **powerless}
     return (
-        Role(owner, attributes={"login": False}),
+        Role(owner, attributes={"login": False, **powerless}),
         # What a migration makes belongs to the owner, whose default privileges then serve the others.
         Role(migrator, attributes=login, member_of=(owner,), settings_in={database: {"role": owner}}),
         Role(app, attributes=login),
@@ -244,6 +259,7 @@ def _database(item: Item, privileges: Iterable[Item]) -> Database:
         name=name,
         present=is_present(item),
         owner=owner,
+        adopt_from=frozenset(item.get("adopt_from") or ()),
         connection_limit=item.get("connection_limit"),
         creation=creation,
         settings=item.get("settings") or {},
@@ -339,10 +355,13 @@ def plan(wanted: Wanted, cluster: Item, databases: Mapping[str, Item]) -> Plan:
     for role in wanted.roles:
         if role.present:
             result.cluster += _membership_statements(role, cluster)
+    if wanted.exclusive:
+        result.cluster += surplus_memberships(wanted, cluster)
+        result.notices += unlisted(wanted, cluster)
     for database in wanted.databases:
         exists = database.name in cluster.get("databases", {})
         if not database.present:
-            result.drop += [f"DROP DATABASE {_identifier(database.name)}"] if exists else []
+            result.drop += [f"DROP DATABASE {identifier(database.name)}"] if exists else []
             continue
         if not exists:
             result.create.append(_creation(database))
@@ -370,15 +389,19 @@ def _plan_inside(
     result.inside(database.name, _schema_statements(database, inside, _version(cluster)))
     result.inside(database.name, _extension_statements(database, inside, cluster.get("extensions", {})))
     result.inside(database.name, _schema_drops(database, inside))
+    result.inside(database.name, _adoptions(database, inside))
+    facts, inside = _after_handing_over(database, facts, inside, _version(cluster))
     creator = database.owner or facts["owner"]
     for grant in database.grants:
-        result.inside(database.name, _grant_statements(database.name, grant, facts, inside))
+        result.inside(database.name, _grant_statements(database.name, grant, facts, inside, wanted.exclusive))
         result.inside(database.name, _default_statements(grant, creator, inside["defaults"]))
         result.notices += _absent_objects(database.name, grant, inside["objects"])
+    if wanted.exclusive:
+        result.inside(database.name, surplus_inside(database, creator, facts, inside))
     for role in wanted.roles:
         values = role.settings_in.get(database.name)
         if role.present and values:
-            target = f"ROLE {_identifier(role.name)} IN DATABASE {_identifier(database.name)}"
+            target = f"ROLE {identifier(role.name)} IN DATABASE {identifier(database.name)}"
             result.inside(
                 database.name, _setting_statements(target, values, settings.get((role.name, database.name), {}))
             )
@@ -386,11 +409,11 @@ def _plan_inside(
 
 def _creation(database: Database) -> str:
     """Return the statement that makes a database, from the template that nobody can have added to."""
-    words = [f"CREATE DATABASE {_identifier(database.name)}"]
+    words = [f"CREATE DATABASE {identifier(database.name)}"]
     if database.owner:
-        words.append(f"OWNER {_identifier(database.owner)}")
+        words.append(f"OWNER {identifier(database.owner)}")
     words.append("TEMPLATE template0")
-    words += [f"{key.upper()} {_literal(str(value))}" for key, value in database.creation.items()]
+    words += [f"{key.upper()} {literal(str(value))}" for key, value in database.creation.items()]
     return " ".join(words)
 
 
@@ -443,10 +466,18 @@ def _database_problems(database: Database, facts: Item | None, cluster: Item, in
             yield f"{prefix} has {key} {found}, which cannot become {value}: dump it and make it anew"
     if not cluster:
         return
+    if not facts:
+        yield from _creation_problems(prefix, database, cluster)
     for extension in database.extensions:
         installed = extension.name in (inside["extensions"] if inside else ())
         if extension.present and not installed and extension.name not in cluster["extensions"]:
             yield f"{prefix} wants extension {extension.name}, which this server does not have: install its package first"
+        versions = cluster["extensions"].get(extension.name, {}).get("versions")
+        named = extension.version if extension.version not in (None, "latest") else None
+        held = inside["extensions"].get(extension.name, {}).get("version") if inside else None
+        if extension.present and named and versions and named not in (*versions, held):
+            offered = ", ".join(sorted(versions, key=_by_number))
+            yield f"{prefix} wants extension {extension.name} {named}, and the installed files offer {offered}"
     schemas = {
         PUBLIC,
         *(inside["schemas"] if inside else ()),
@@ -459,6 +490,21 @@ def _database_problems(database: Database, facts: Item | None, cluster: Item, in
             yield f"pg_access_privileges: database {database.name} names MAINTAIN, which needs PostgreSQL 17"
 
 
+def _creation_problems(prefix: str, database: Database, cluster: Item) -> Iterator[str]:
+    provider, locale = database.creation.get("locale_provider"), database.creation.get("locale")
+    needed = {"icu": 150000, "builtin": 170000}.get(provider or "", 0)
+    if _version(cluster) < needed:
+        yield f"{prefix} wants locale_provider {provider}, which needs PostgreSQL {needed // 10000}"
+    # The names of provider builtin are the server's own; the others are the operating system's, also beside an icu_locale.
+    known = cluster.get("locales") or ()
+    if locale and known and provider != "builtin" and not any(_same_locale(name, locale) for name in known):
+        yield f"{prefix} wants locale {locale}, which this host lacks; it has {', '.join(known)}"
+
+
+def _by_number(version: str) -> list[tuple[int, str]]:
+    return [(int(part) if part.isdigit() else -1, part) for part in version.split(".")]
+
+
 def _same_locale(found: str, wanted: str) -> bool:
     """Compare encodings and locales as the operating system does: C.UTF-8 is C.utf8."""
     return found.lower().replace("-", "") == wanted.lower().replace("-", "")
@@ -469,11 +515,12 @@ def _same_locale(found: str, wanted: str) -> bool:
 
 def _role_statements(role: Role, cluster: Item, settings: Mapping[Any, Item]) -> list[str]:
     observed = cluster.get("roles", {}).get(role.name)
-    name = _identifier(role.name)
+    name = identifier(role.name)
     words = [
         text
         for key, value in role.attributes.items()
-        if observed is None or _attribute(key, observed[key]) != _attribute(key, value)
+        if (observed is None and (value or key not in POWERS))
+        or (observed is not None and _attribute(key, observed[key]) != _attribute(key, value))
         for text in [_attribute(key, value)]
     ]
     statements = [f"CREATE ROLE {name} {' '.join(words)}".rstrip()] if observed is None else []
@@ -488,7 +535,7 @@ def _attribute(key: str, value: Any) -> str:
         return FLAGS[key][0 if value else 1]
     if key == "connection_limit":
         return f"CONNECTION LIMIT {int(value)}"
-    return f"VALID UNTIL {_literal(moment(value))}"
+    return f"VALID UNTIL {literal(moment(value))}"
 
 
 def moment(value: Any) -> str:
@@ -506,7 +553,7 @@ def _membership_statements(role: Role, cluster: Item) -> list[str]:
     # Since version 16 a membership may be held without using it; the pattern needs SET ROLE and inheritance.
     options = " WITH INHERIT TRUE, SET TRUE" if _version(cluster) >= 160000 else ""
     return [
-        f"GRANT {_identifier(group)} TO {_identifier(role.name)}{options}"
+        f"GRANT {identifier(group)} TO {identifier(role.name)}{options}"
         for group in role.member_of
         if group not in observed
     ]
@@ -530,7 +577,7 @@ def _setting_statements(target: str, settings: Mapping[str, Any], observed: Item
             if stored is not None:
                 statements.append(f"ALTER {target} RESET {name}")
         elif stored is None or _setting_parts(name, stored) != _setting_parts(name, value):
-            statements.append(f"ALTER {target} SET {name} = {', '.join(map(_literal, _setting_parts(name, value)))}")
+            statements.append(f"ALTER {target} SET {name} = {', '.join(map(literal, _setting_parts(name, value)))}")
     return statements
 
 
@@ -547,10 +594,10 @@ def _setting_parts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _database_statements(database: Database, facts: Item, settings: Mapping[Any, Item]) -> list[str]:
-    target = f"DATABASE {_identifier(database.name)}"
+    target = f"DATABASE {identifier(database.name)}"
     statements = []
     if database.owner and facts["owner"] != database.owner:
-        statements.append(f"ALTER {target} OWNER TO {_identifier(database.owner)}")
+        statements.append(f"ALTER {target} OWNER TO {identifier(database.owner)}")
     if database.connection_limit is not None and facts["connection_limit"] != database.connection_limit:
         statements.append(f"ALTER {target} CONNECTION LIMIT {int(database.connection_limit)}")
     return statements + _setting_statements(target, database.settings, settings.get(("", database.name), {}))
@@ -560,29 +607,35 @@ def _schema_statements(database: Database, inside: Item, version: int) -> list[s
     statements = []
     for schema in database.schemas:
         observed = inside["schemas"].get(schema.name)
-        owner = schema.owner
-        # Since version 15 the owner of the database owns schema public without being named; that survives a change of owner.
-        through_database = schema.name == PUBLIC and owner == database.owner and version >= 150000
         if not schema.present:
             continue
         if observed is None:
-            authorization = f" AUTHORIZATION {_identifier(owner)}" if owner else ""
-            statements.append(f"CREATE SCHEMA {_identifier(schema.name)}{authorization}")
-        elif owner and observed["owner"] not in ((owner, DATABASE_OWNER) if through_database else (owner,)):
-            new = DATABASE_OWNER if through_database else owner
-            statements.append(f"ALTER SCHEMA {_identifier(schema.name)} OWNER TO {_identifier(new)}")
+            authorization = f" AUTHORIZATION {identifier(schema.owner)}" if schema.owner else ""
+            statements.append(f"CREATE SCHEMA {identifier(schema.name)}{authorization}")
+        elif new := _new_owner(schema, database, observed, version):
+            statements.append(f"ALTER SCHEMA {identifier(schema.name)} OWNER TO {identifier(new)}")
     return statements
+
+
+def _new_owner(schema: Schema, database: Database, observed: Item, version: int) -> str | None:
+    """Return who is to own a schema that belongs to somebody else, or None."""
+    # Since version 15 the owner of the database owns schema public without being named; that survives a change of owner.
+    through_database = schema.name == PUBLIC and schema.owner == database.owner and version >= 150000
+    fitting = (schema.owner, DATABASE_OWNER) if through_database else (schema.owner,)
+    if not (schema.present and schema.owner) or observed["owner"] in fitting:
+        return None
+    return DATABASE_OWNER if through_database else schema.owner
 
 
 def _schema_drops(database: Database, inside: Item) -> list[str]:
     gone = (schema.name for schema in database.schemas if not schema.present and schema.name in inside["schemas"])
-    return [f"DROP SCHEMA {_identifier(name)}" for name in gone]
+    return [f"DROP SCHEMA {identifier(name)}" for name in gone]
 
 
 def _extension_statements(database: Database, inside: Item, available: Mapping[str, Item]) -> list[str]:
     statements = []
     for extension in database.extensions:
-        name = _identifier(extension.name)
+        name = identifier(extension.name)
         observed = inside["extensions"].get(extension.name)
         offered = available.get(extension.name, {})
         version = offered.get("version") if extension.version == "latest" else extension.version
@@ -591,14 +644,48 @@ def _extension_statements(database: Database, inside: Item, available: Mapping[s
         elif observed is None:
             # An extension that brings its own schema refuses any other.
             schema = extension.schema or (None if offered.get("schema") else PUBLIC)
-            where = f" SCHEMA {_identifier(schema)}" if schema else ""
-            statements.append(f"CREATE EXTENSION {name}{where}" + (f" VERSION {_literal(version)}" if version else ""))
+            where = f" SCHEMA {identifier(schema)}" if schema else ""
+            statements.append(f"CREATE EXTENSION {name}{where}" + (f" VERSION {literal(version)}" if version else ""))
         else:
             if version and observed["version"] != version:
-                statements.append(f"ALTER EXTENSION {name} UPDATE TO {_literal(version)}")
+                statements.append(f"ALTER EXTENSION {name} UPDATE TO {literal(version)}")
             if extension.schema and observed["schema"] != extension.schema:
-                statements.append(f"ALTER EXTENSION {name} SET SCHEMA {_identifier(extension.schema)}")
+                statements.append(f"ALTER EXTENSION {name} SET SCHEMA {identifier(extension.schema)}")
     return statements
+
+
+def _adoptions(database: Database, inside: Item) -> list[str]:
+    """Return the change of owner of each object that the database takes over."""
+    schemas = {schema.name for schema in database.schemas if schema.present}
+    return [
+        f"ALTER {entry['sql']} OWNER TO {identifier(database.owner)}"
+        for entry in inside.get("handed_over", ())
+        if database.owner and entry["owner"] in database.adopt_from and entry["schema"] in schemas
+    ]
+
+
+def _after_handing_over(database: Database, facts: Item, inside: Item, version: int) -> tuple[Item, Item]:
+    """Return what the statements for owners leave: with an object its former owner gives away all that it may do with it."""
+    owner, schemas = database.owner, {schema.name for schema in database.schemas if schema.present}
+    contents = dict(inside["schemas"])
+    for schema in database.schemas:
+        observed = contents.get(schema.name)
+        new = observed and _new_owner(schema, database, observed, version)
+        if observed and new:
+            contents[schema.name] = {"owner": new, "acl": _without(observed["acl"], observed["owner"])}
+    if owner and facts["owner"] != owner:
+        facts = {**facts, "owner": owner, "acl": _without(facts["acl"], facts["owner"])}
+    groups = [
+        {**group, "owner": owner, "acl": _without(group["acl"], group["owner"])}
+        if owner and group.get("owner") in database.adopt_from and group["schema"] in schemas
+        else group
+        for group in inside["objects"]
+    ]
+    return facts, {**inside, "schemas": contents, "objects": groups}
+
+
+def _without(acl: Privileges, role: str) -> Privileges:
+    return {name: privileges for name, privileges in acl.items() if name != role}
 
 
 def _difference(grant: Grant, observed: Privileges) -> tuple[str, ...]:
@@ -607,12 +694,19 @@ def _difference(grant: Grant, observed: Privileges) -> tuple[str, ...]:
     return tuple(privilege for privilege in grant.privileges if (privilege in held) != grant.present)
 
 
-def _grant_statements(database: str, grant: Grant, facts: Item, inside: Item) -> list[str]:
+def _lasting(grant: Grant, observed: Privileges, exclusive: bool) -> Privileges:
+    """Return what is held for good: a privilege that somebody else passed on goes when the grant options are taken away."""
+    passed_on = any(privilege.endswith(GRANT_OPTION) for held in observed.values() for privilege in held)
+    return {} if exclusive and grant.present and passed_on else observed
+
+
+def _grant_statements(database: str, grant: Grant, facts: Item, inside: Item, exclusive: bool) -> list[str]:
     if grant.kind == "database":
-        return _grant_statement(grant, _difference(grant, facts["acl"]), f"DATABASE {_identifier(database)}")
+        acl = _lasting(grant, facts["acl"], exclusive)
+        return _grant_statement(grant, _difference(grant, acl), f"DATABASE {identifier(database)}")
     if grant.kind == "schema":
-        acl = inside["schemas"].get(grant.schema, {"acl": {}})["acl"]
-        return _grant_statement(grant, _difference(grant, acl), f"SCHEMA {_identifier(grant.schema)}")
+        acl = _lasting(grant, inside["schemas"].get(grant.schema, {"acl": {}})["acl"], exclusive)
+        return _grant_statement(grant, _difference(grant, acl), f"SCHEMA {identifier(grant.schema)}")
     statements: dict[tuple[str, ...], list[str]] = {}
     for group in _groups(grant, inside["objects"]):
         chosen = [
@@ -620,7 +714,7 @@ def _grant_statements(database: str, grant: Grant, facts: Item, inside: Item) ->
             for name, sql in zip(group["names"], group["sql"], strict=True)
             if grant.objects is None or name in grant.objects
         ]
-        statements.setdefault(_difference(grant, group["acl"]), []).extend(chosen)
+        statements.setdefault(_difference(grant, _lasting(grant, group["acl"], exclusive)), []).extend(chosen)
     word = "ROUTINE" if grant.kind == "function" else grant.kind.upper()
     return [
         text
@@ -638,7 +732,7 @@ def _grant_statement(grant: Grant, privileges: Sequence[str], target: str) -> li
     if not privileges:
         return []
     verb, preposition = ("GRANT", "TO") if grant.present else ("REVOKE", "FROM")
-    return [f"{verb} {', '.join(privileges)} ON {target} {preposition} {_grantee(grant.role)}"]
+    return [f"{verb} {', '.join(privileges)} ON {target} {preposition} {grantee(grant.role)}"]
 
 
 def _default_statements(grant: Grant, creator: str, defaults: Iterable[Item]) -> list[str]:
@@ -652,7 +746,7 @@ def _default_statements(grant: Grant, creator: str, defaults: Iterable[Item]) ->
         if (entry["role"], entry["kind"]) == (creator, grant.kind) and (entry["schema"] == grant.schema or everywhere):
             for role, privileges in entry["acl"].items():
                 held.setdefault(role, []).extend(privileges)
-    head = f"ALTER DEFAULT PRIVILEGES FOR ROLE {_identifier(creator)} IN SCHEMA {_identifier(grant.schema)}"
+    head = f"ALTER DEFAULT PRIVILEGES FOR ROLE {identifier(creator)} IN SCHEMA {identifier(grant.schema)}"
     return [f"{head} {text}" for text in _grant_statement(grant, _difference(grant, held), f"{grant.kind.upper()}S")]
 
 
@@ -672,7 +766,7 @@ def _plan_role_drop(result: Plan, role: Role, wanted: Wanted, cluster: Item) -> 
 
     DROP OWNED takes away privileges and drops what the role owns, so all that it owns is handed over in the same transaction.
     """
-    name, heir = _identifier(role.name), _identifier(role.reassign_to or wanted.superuser)
+    name, heir = identifier(role.name), identifier(role.reassign_to or wanted.superuser)
     observed = cluster["roles"][role.name]
     databases = {*observed.get("owns", {}), *observed.get("granted", ())} - _dropped(wanted)
     # What belongs to no database (a grant on a database, say) is taken away from any of them.
@@ -680,20 +774,3 @@ def _plan_role_drop(result: Plan, role: Role, wanted: Wanted, cluster: Item) -> 
     for database in places:
         result.inside(database, [f"REASSIGN OWNED BY {name} TO {heir}", f"DROP OWNED BY {name}"])
     result.final.append(f"DROP ROLE {name}")
-
-
-# Quoting
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    quoted = text.replace("'", "''")
-    # The escape form reads a backslash the same whatever standard_conforming_strings says.
-    return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in text else f"'{quoted}'"
-
-
-def _grantee(role: str) -> str:
-    return "PUBLIC" if role == PUBLIC else _identifier(role)

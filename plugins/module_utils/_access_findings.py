@@ -15,7 +15,6 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._access import 
     FLAGS,
     PATTERN,
     PRIVILEGES,
-    PUBLIC,
     Item,
     expand,
     has_pattern,
@@ -23,11 +22,12 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._access import 
     moment,
     pattern_roles,
 )
+from ansible_collections.pgsteward.postgres.plugins.module_utils._quoting import PUBLIC
 
 MAX_BYTES = 63  # NAMEDATALEN - 1: the server cuts longer names off and goes on
 KEYS: Mapping[str, Sequence[str]] = {
     "databases": (
-        *("name", "state", "pattern", "owner", "connection_limit", "settings", "schemas", "extensions"),
+        *("name", "state", "pattern", "owner", "adopt_from", "connection_limit", "settings", "schemas", "extensions"),
         *("encoding", "locale", "locale_provider", "icu_locale"),
     ),
     "roles": (
@@ -63,7 +63,9 @@ def findings(inputs: Item) -> list[str]:
 
 def _sound_types(inputs: Item) -> bool:
     lists = [inputs["databases"], inputs["roles"], inputs["privileges"]]
-    inner = [item.get(key) for item in _mappings(inputs["databases"]) for key in ("schemas", "extensions")]
+    inner = [
+        item.get(key) for item in _mappings(inputs["databases"]) for key in ("schemas", "extensions", "adopt_from")
+    ]
     inner += [item.get("member_of") for item in _mappings(inputs["roles"])]
     inner += [item.get(key) for item in _mappings(inputs["privileges"]) for key in ("privileges", "objects")]
     settings = [item.get("settings") for key in ("databases", "roles") for item in _mappings(inputs[key])]
@@ -128,6 +130,11 @@ def _database_findings(inputs: Item) -> Iterator[str]:
             yield f"{where}: {name} has pattern {item['pattern']}; known are standard and none"
         elif is_present(item) and has_pattern(item):
             yield from _pattern_findings(where, item)
+        owner = f"{name}_owner" if has_pattern(item) else item.get("owner")
+        if item.get("adopt_from") and not owner:
+            yield f"{where}: {name} has adopt_from, but no owner who would get those objects: name one in owner"
+        elif owner in (item.get("adopt_from") or ()):
+            yield f"{where}: {name} has {owner} in adopt_from, who is the owner already"
         if item.get("locale_provider", "libc") not in PROVIDERS:
             yield f"{where}: {name} has locale_provider {item['locale_provider']}; known are {', '.join(PROVIDERS)}"
         for kind in ("schemas", "extensions"):

@@ -7,9 +7,12 @@ are pinned: whoever owns a database may plant functions and operators in it, so 
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
 import socket
+import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -205,6 +208,43 @@ def connect(place: Place, application_name: str) -> psycopg.Connection[Any]:
             break
     # Raised outside the handler: the driver's error keeps its arguments, and must not travel along.
     raise StewardError(login_message(place, next((text for text in failures if "FATAL" in text), failures[0])))
+
+
+def has_driver() -> bool:
+    """Tell whether psycopg 3 is there; it comes with the packages, so a dry run on somebody's server may be without."""
+    return importlib.util.find_spec("psycopg") is not None
+
+
+def read_json(place: Place, application_name: str, query: str, *, without_driver: bool = False) -> Any:
+    """Return what a query of one JSON value answers, read only.
+
+    without_driver: where psycopg is not installed, ask by the psql beside the server. Raises StewardError.
+    """
+    if without_driver and not has_driver():
+        return _psql_json(place, application_name, query)
+    with connect(place, application_name) as connection:
+        row = connection.execute(query).fetchone()
+    return row[0] if row else None
+
+
+def _psql_json(place: Place, application_name: str, query: str) -> Any:
+    command = ["psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-c", query]
+    named = {"-h": place.host, "-p": place.port, "-U": place.user, "-d": place.database}
+    command += [part for option, value in named.items() if value is not None for part in (option, str(value))]
+    environment = {
+        **os.environ,
+        "PGOPTIONS": f"{PINNED_OPTIONS} -c default_transaction_read_only=on",
+        "PGAPPNAME": application_name,
+        "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT),
+    }
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
+    except OSError as error:
+        raise StewardError(f"neither psycopg nor psql can be used here: {error.strerror}") from None
+    if answer.returncode:
+        reason = re.sub(r"^psql: error: ", "", answer.stderr)
+        raise StewardError(login_message(place, mask(reason, secrets_of(place))))
+    return json.loads(answer.stdout)
 
 
 def _by_address(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

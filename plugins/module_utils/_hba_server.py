@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _owned_file
-from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect, reload
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect, read_json, reload
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._hba import Rendered, Rule, masked, rule_lines
 
@@ -80,8 +80,7 @@ def converge(place: Place, rules: Sequence[Rule], wanted: Rendered, dry_run: boo
     """
     absent = absence(place)
     if absent and dry_run:
-        plan = make_plan(None, wanted.text, None, 0)
-        return _result("", wanted, plan, Path("pg_hba.conf"), [f"{absent}; shown against an empty file"])
+        return _foresee(place, wanted, absent)
     if absent:
         raise StewardError(absent)
     import psycopg
@@ -103,9 +102,24 @@ def converge(place: Place, rules: Sequence[Rule], wanted: Rendered, dry_run: boo
     return _result(_owned_file.readable(observed.text), wanted, plan, observed.path, warnings)
 
 
+def _foresee(place: Place, wanted: Rendered, absent: str) -> dict[str, Any]:
+    """Return the result of a dry run where the server cannot be asked as usual: psql may still say where its file is."""
+    if not _socket(place).exists():
+        plan = make_plan(None, wanted.text, None, 0)
+        return _result("", wanted, plan, Path("pg_hba.conf"), [f"{absent}; shown against an empty file"])
+    path = Path(read_json(place, APPLICATION, "SELECT to_json(current_setting('hba_file'))", without_driver=True))
+    text = _owned_file.read(path)
+    plan = make_plan(text, wanted.text, None, 0)
+    return _result(_owned_file.readable(text), wanted, plan, path, [f"{absent}; {_UNCHECKED}"])
+
+
+def _socket(place: Place) -> Path:
+    return Path(place.host or "") / f".s.PGSQL.{place.port}"
+
+
 def absence(place: Place) -> str | None:
     """Return why no server can be asked at all, and the remedy; None when one can."""
-    socket = Path(place.host or "") / f".s.PGSQL.{place.port}"
+    socket = _socket(place)
     if not socket.exists():
         return f"no server at {socket}: install and start one, as the role pg_server does, or correct the socket directory and the port"
     if importlib.util.find_spec("psycopg") is None:

@@ -52,12 +52,19 @@ def refuse_unwritable(path: Path) -> None:
         raise StewardError(f"cannot replace {path}: it belongs to {_account(owner)}; give it to {_account(account)}")
 
 
-def write(path: Path, text: str, when: int | None = None) -> None:
+def write(
+    path: Path,
+    text: str,
+    when: int | None = None,
+    *,
+    mode: int | None = None,
+    owner: tuple[int, int] | None = None,
+) -> None:
     """Replace the file in one step: whoever reads it sees the old text or the new one, whole, also after a loss of power.
 
     Owner and mode stay, and the group where the account may give a file to it; a new file belongs to the account and has
-    NEW_FILE_MODE. A symbolic link stays one. when: the time of modification to give it, in nanoseconds. Raises StewardError with
-    the old file in place.
+    NEW_FILE_MODE. A symbolic link stays one. when: the time of modification to give it, in nanoseconds. mode, owner (numbers of
+    user and group): what the file is to have whatever it had. Raises StewardError with the old file in place.
     """
     refuse_unwritable(path)
     path, beside = Path(os.path.realpath(path)), None
@@ -68,12 +75,15 @@ def write(path: Path, text: str, when: int | None = None) -> None:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(text.encode("utf-8", errors="surrogateescape"))
             stream.flush()
-            if found and os.geteuid() == 0:
+            if owner:
+                os.fchown(descriptor, *owner)
+            elif found and os.geteuid() == 0:
                 os.fchown(descriptor, found.st_uid, found.st_gid)
             elif found:
                 with contextlib.suppress(PermissionError):
                     os.fchown(descriptor, -1, found.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) if found else NEW_FILE_MODE)
+            kept = stat.S_IMODE(found.st_mode) if found else NEW_FILE_MODE
+            os.fchmod(descriptor, kept if mode is None else mode)
             os.fsync(descriptor)
             if when is not None:
                 os.utime(descriptor, ns=(when, when))

@@ -50,13 +50,18 @@ def _guess(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def literal(value: Any) -> str:
-    """Return `value` as it is written in postgresql.conf: booleans as on/off, lists joined by commas, text quoted when needed."""
+def plain(value: Any) -> str:
+    """Return `value` as the server shows it: booleans as on/off, lists joined by commas."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, (list, tuple)):
-        return literal(", ".join(str(item) for item in value))
-    text = str(value)
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def literal(value: Any) -> str:
+    """Return `value` as it is written in postgresql.conf, quoted when needed."""
+    text = plain(value)
     if _PLAIN.match(text):
         return text
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
@@ -89,3 +94,38 @@ def changed_names(before: str, after: str) -> frozenset[str]:
     """Return the names whose lines differ between two settings files, missing ones included."""
     old, new = _lines(before), _lines(after)
     return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+# What initdb and the distribution's packaging write into postgresql.conf of every instance: nobody chose it.
+_PACKAGING = frozenset(
+    "data_directory hba_file ident_file external_pid_file stats_temp_directory datestyle default_text_search_config"
+    " lc_messages lc_monetary lc_numeric lc_time".split()
+)
+
+
+def unmanaged(entry: Mapping[str, Any], ours: frozenset[str]) -> bool:
+    """Tell whether a setting of somebody's file is a choice that stays in force and is not in the inventory.
+
+    entry: `name` in lower case, `setting` in force and `default` as pg_settings has them.
+    """
+    chosen = (
+        entry["setting"] is None or entry["setting"] != entry["default"]
+    )  # None: an extension's, which is not loaded
+    return chosen and entry["name"] not in ours | _PACKAGING
+
+
+def _include(directory: str) -> re.Pattern[str]:
+    return re.compile(rf"^[ \t]*include_dir[ \t]*=?[ \t]*'(?:[^'\n]*/)?{re.escape(directory)}/?'.*$", re.MULTILINE)
+
+
+def with_include(text: str, directory: str) -> str:
+    """Return the text of postgresql.conf with the line that includes `directory`, at its end when it has none."""
+    if _include(directory).search(text):
+        return text
+    return f"{text.rstrip()}\n\ninclude_dir = '{directory}'\n".lstrip()
+
+
+def after_include(text: str, directory: str) -> str:
+    """Return what follows the last line that includes `directory`: the server lets it override the files there."""
+    found = list(_include(directory).finditer(text))
+    return text[found[-1].end() :] if found else ""

@@ -14,7 +14,10 @@ description:
     an unknown name or a wrong value never gets near the live configuration.
   - After that the file is put in place, C(pg_file_settings) is asked, the server reloads, and the module waits until it has done so.
     If the server finds an error, the former file is put back and nothing is reloaded.
-  - A setting of ours that a later file or C(postgresql.auto.conf) would override is an error, because it would not be in force.
+  - Settings of ours that something read after the file would override are an error, because they would not be in force. That is a later file,
+    a line of O(config_file) behind the one that includes the directory, or C(postgresql.auto.conf). The error names all of them.
+  - The server also reloads when one of the files that O(settings) names for TLS is younger than its last reload.
+  - Makes the directory of O(path), and the line of O(config_file) that includes it, when they are missing.
   - Restarts nothing. RV(pending_restart) says which settings wait for a restart.
 options:
   path:
@@ -49,7 +52,7 @@ attributes:
     description: Shows the file before and after.
     support: full
 requirements:
-  - psycopg >= 3.1 on the host when the server runs
+  - psycopg >= 3.1 on the host when the server runs; check mode makes do with C(psql)
 author: The pgsteward maintainers (@pgsteward)
 """
 
@@ -74,6 +77,18 @@ pending_restart:
   type: list
   elements: str
   sample: [shared_buffers]
+unmanaged:
+  description: Settings that other files set to something else than the default, and O(settings) does not name. They stay in force.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{name: deadlock_timeout, value: 2s, file: /etc/postgresql/17/main/conf.d/10-admin.conf, line: 3}]
+overridden:
+  description: Settings that other files set, and that get another value from this run.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{name: max_connections, value: "300", file: /etc/postgresql/17/main/postgresql.conf, line: 65, becomes: "100"}]
 reloaded:
   description: Whether the server was told to read its configuration again, and did. In check mode whether it would be.
   returned: success

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ SITE = "pgsteward.postgres.site"
 MIGRATE = "pgsteward.postgres.migrate"
 PROJECT = {"name": "systems", "databases": [{"name": "powergym", "section": "powergym"}]}
 SECRETS = {"powergym_migrator": "wrong"}
+SECOND = {"pg_server_instance": "second", "pg_port": 5433}
 RULE = {"databases": ["powergym"], "users": ["powergym_app"]}
 
 
@@ -28,6 +30,31 @@ def play(playbook: str, variables: dict[str, Any]) -> subprocess.CompletedProces
         (SITE, {"pg_server_prot": 5433}, "db1: unknown variable pg_server_prot; did you mean pg_server_port?"),
         (SITE, {"pg_verison": 17}, "db1: unknown variable pg_verison; did you mean pg_version?"),
         (SITE, {"pg_version": 16}, "db1: pg_server_version: 16 is not available on Debian 13; it carries 17"),
+        (SITE, {"pg_server_repository": "pgdg"}, "db1: pg_server_version: name the version, by pg_version"),
+        (SITE, {"pg_server_repository": "pgdg", "pg_version": 17}, "db1: pg_server_pgdg_mirror: give the address"),
+        (SITE, {"pg_server_pgvector": "source"}, "db1: pg_server_pgvector_archive: it is needed"),
+        (
+            SITE,
+            {
+                "pg_server_pgvector": "source",
+                "pg_server_pgvector_archive": str(ROOT / "README.md"),
+                "pg_server_pgvector_checksum": "0" * 64,
+                "pg_server_pgvector_version": "0.8.0",
+            },
+            f"README.md has the SHA-256 {sha256((ROOT / 'README.md').read_bytes()).hexdigest()}, not {'0' * 64}",
+        ),
+        (
+            SITE,
+            {**SECOND, "pg_server_locale": "xx_XX.UTF-8"},
+            "db1: pg_server_locale: this host has no locale xx_XX.UTF-8",
+        ),
+        (SITE, {**SECOND, "pg_server_data_directory": "/usr"}, "db1: pg_server_data_directory: /usr holds other data"),
+        (
+            SITE,
+            {**SECOND, "pg_server_data_directory": "/var/lib/postgresql/17/main"},
+            "db1: pg_server_data_directory: /var/lib/postgresql/17/main belongs to the instance 17/main",
+        ),
+        (SITE, {"pg_server_wal_directory": "/srv/wal"}, "db1: pg_server_wal_directory: the instance keeps its WAL in"),
         (SITE, {"pg_server_port": 70000}, "db1: pg_server_port: 70000 is not a port; give 1 to 65535"),
         (
             SITE,

@@ -150,7 +150,9 @@ def converged() -> tuple[dict[str, Any], dict[str, Any]]:
         {"kind": kind, "schema": "public", "acl": acl, "names": [f"a_{kind}"], "sql": [f"public.a_{kind}"]}
         for kind, acl in acls.items()
     ]
-    defaults = [{"role": "shop_owner", "schema": "public", "kind": kind, "acl": acl} for kind, acl in acls.items()]
+    defaults = [
+        {"role": "shop_owner", "schema": "public", "kind": kind, "acl": dict(acl)} for kind, acl in acls.items()
+    ]
     return server, inside(schemas=schemas, objects=objects, defaults=defaults)
 
 
@@ -167,6 +169,8 @@ def _drift(server: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
     default = 'shop: ALTER DEFAULT PRIVILEGES FOR ROLE "shop_owner" IN SCHEMA "public"'
     return {
         "login": (lambda: roles["shop_app"].update(login=False), ['ALTER ROLE "shop_app" LOGIN']),
+        "power": (lambda: roles["shop_app"].update(bypassrls=True), ['ALTER ROLE "shop_app" NOBYPASSRLS']),
+        "power of the owner": (lambda: roles["shop_owner"].update(superuser=True), ['ALTER ROLE "shop_owner" NOSUPERUSER']),
         "owner may log in": (lambda: roles["shop_owner"].update(login=True), ['ALTER ROLE "shop_owner" NOLOGIN']),
         "membership": (
             lambda: roles["shop_migrator"].update(member_of=[]),
@@ -260,7 +264,7 @@ def test_before_15_everyone_loses_create_on_a_new_schema_public() -> None:
         (
             {"login": True, "createdb": False, "bypassrls": True},
             None,
-            ['CREATE ROLE "x" LOGIN NOCREATEDB BYPASSRLS'],
+            ['CREATE ROLE "x" LOGIN BYPASSRLS'],
         ),
         ({"superuser": False}, {"superuser": True}, ['ALTER ROLE "x" NOSUPERUSER']),
         ({"replication": True}, {"replication": True}, []),
@@ -290,6 +294,15 @@ def test_an_item_changes_a_role_of_the_pattern() -> None:
     statements = plan(wanted).cluster
     assert 'CREATE ROLE "shop_app" LOGIN CONNECTION LIMIT 40' in statements
     assert 'GRANT "readers" TO "shop_app" WITH INHERIT TRUE, SET TRUE' in statements
+
+
+def test_a_role_of_the_pattern_bypasses_row_security_only_by_its_own_item() -> None:
+    server, content = converged()
+    wanted = shop() | {"roles": [{"name": "shop_readonly", "bypassrls": True}]}
+    assert plan(wanted, server, content).lines() == ['ALTER ROLE "shop_readonly" BYPASSRLS']
+    server["roles"]["shop_readonly"]["bypassrls"] = True
+    assert plan(wanted, server, content).lines() == []
+    assert plan(shop(), server, content).lines() == ['ALTER ROLE "shop_readonly" NOBYPASSRLS']
 
 
 def test_every_role_is_made_before_the_first_membership() -> None:
@@ -419,6 +432,196 @@ def test_an_extension_with_a_schema_of_its_own_keeps_it() -> None:
     assert result.lines() == ['shop: CREATE EXTENSION "cron"']
 
 
+# Ownership
+
+OLD = [
+    {"owner": "legacy", "schema": "public", "sql": "TABLE public.a"},
+    {"owner": "legacy", "schema": "public", "sql": "TYPE public.mood"},
+    {"owner": "legacy", "schema": "other", "sql": "TABLE other.a"},
+    {"owner": "stranger", "schema": "public", "sql": "TABLE public.b"},
+]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ({}, []),
+        ({"adopt_from": ["legacy"]}, ["TABLE public.a", "TYPE public.mood"]),
+        ({"adopt_from": ["gone"]}, []),
+        ({"adopt_from": ["legacy", "stranger"]}, ["TABLE public.a", "TYPE public.mood", "TABLE public.b"]),
+        (
+            {"adopt_from": ["legacy"], "schemas": [{"name": "other"}]},
+            ["TABLE public.a", "TYPE public.mood", "TABLE other.a"],
+        ),
+    ],
+)
+def test_objects_are_handed_over_from_the_named_owners_in_the_listed_schemas(
+    item: dict[str, Any], expected: list[str]
+) -> None:
+    server, content = converged()
+    content["handed_over"] = OLD
+    content["schemas"]["other"] = content["schemas"]["public"] | {"owner": "shop_owner"}
+    statements = [text for text in plan(shop(**item), server, content).lines() if "OWNER TO" in text]
+    assert statements == [f'shop: ALTER {text} OWNER TO "shop_owner"' for text in expected]
+
+
+def test_whoever_hands_over_gets_back_what_the_pattern_gives() -> None:
+    """The application's account made the table; as an owner it could do everything, afterwards only what it is granted."""
+    server, content = converged()
+    content["handed_over"] = [{"owner": "shop_app", "schema": "public", "sql": "TABLE public.a"}]
+    all_of_it = {"shop_app": ["DELETE", "INSERT", "SELECT", "TRUNCATE", "UPDATE"], "shop_readonly": ["SELECT"]}
+    content["objects"] = [
+        {
+            "kind": "table",
+            "schema": "public",
+            "owner": "shop_app",
+            "acl": all_of_it,
+            "names": ["a"],
+            "sql": ["public.a"],
+        }
+    ]
+    assert plan(shop(adopt_from=["shop_app"]), server, content).lines() == [
+        'shop: ALTER TABLE public.a OWNER TO "shop_owner"',
+        'shop: GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE public.a TO "shop_app"',
+    ]
+
+
+def test_a_former_owner_of_database_and_schema_gets_its_privileges_in_the_same_run() -> None:
+    server, content = converged()
+    server["databases"]["shop"]["owner"] = "shop_app"
+    content["schemas"]["public"]["owner"] = "shop_readonly"
+    assert plan(shop(), server, content).lines() == [
+        'shop: ALTER DATABASE "shop" OWNER TO "shop_owner"',
+        'shop: ALTER SCHEMA "public" OWNER TO "pg_database_owner"',
+        'shop: GRANT CONNECT ON DATABASE "shop" TO "shop_app"',
+        'shop: GRANT USAGE ON SCHEMA "public" TO "shop_readonly"',
+    ]
+
+
+# Exclusive
+
+
+def exclusive(**item: Any) -> dict[str, Any]:
+    return shop(**item) | {"exclusive": True}
+
+
+def test_exclusive_leaves_what_is_listed_and_what_everyone_has_from_the_start() -> None:
+    server, content = converged()
+    content["defaults"].append({"role": "stranger", "schema": "public", "kind": "table", "acl": {"x": ["SELECT"]}})
+    content["defaults"].append(
+        {"role": "shop_owner", "schema": None, "kind": "function", "acl": {"public": ["EXECUTE"]}}
+    )
+    result = plan(exclusive(), server, content)
+    assert (result.lines(), result.notices, result.problems) == ([], [], [])
+
+
+def _surplus(server: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """Each thing that nobody lists, with what takes it away."""
+    facts, schema, defaults = server["databases"]["shop"], content["schemas"]["public"], content["defaults"]
+    table = content["objects"][0]
+    members = server["memberships"] = []
+    default = 'shop: ALTER DEFAULT PRIVILEGES FOR ROLE "shop_owner"'
+    option = " WITH GRANT OPTION"
+    return {
+        "connect": (
+            lambda: facts["acl"].update(visitor=["CONNECT", "TEMPORARY"]),
+            ['shop: REVOKE CONNECT, TEMPORARY ON DATABASE "shop" FROM "visitor" CASCADE'],
+        ),
+        "schema": (
+            lambda: schema["acl"].update(shop_readonly=["USAGE", "CREATE"]),
+            ['shop: REVOKE CREATE ON SCHEMA "public" FROM "shop_readonly" CASCADE'],
+        ),
+        "table": (
+            lambda: table["acl"].update(shop_readonly=["SELECT", "DELETE"], public=["SELECT"]),
+            [
+                "shop: REVOKE SELECT ON TABLE public.a_table FROM PUBLIC CASCADE",
+                'shop: REVOKE DELETE ON TABLE public.a_table FROM "shop_readonly" CASCADE',
+            ],
+        ),
+        "owner of the table": (lambda: (table.update(owner="me"), table["acl"].update(me=["TRUNCATE"])), []),
+        "grant option": (
+            lambda: table["acl"].update(shop_readonly=["SELECT", "SELECT" + option], visitor=["SELECT"]),
+            [
+                'shop: GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE public.a_table TO "shop_app"',
+                'shop: GRANT SELECT ON TABLE public.a_table TO "shop_readonly"',
+                'shop: REVOKE GRANT OPTION FOR SELECT ON TABLE public.a_table FROM "shop_readonly" CASCADE',
+                'shop: REVOKE SELECT ON TABLE public.a_table FROM "visitor" CASCADE',
+            ],
+        ),
+        "grant option of what is not listed": (
+            lambda: schema["acl"].update(visitor=["USAGE", "USAGE" + option]),
+            [
+                'shop: GRANT USAGE ON SCHEMA "public" TO "shop_app"',
+                'shop: GRANT USAGE ON SCHEMA "public" TO "shop_readonly"',
+                'shop: REVOKE USAGE ON SCHEMA "public" FROM "visitor" CASCADE',
+            ],
+        ),
+        "default": (
+            lambda: defaults[0]["acl"].update(visitor=["SELECT"]),
+            [f'{default} IN SCHEMA "public" REVOKE SELECT ON TABLES FROM "visitor"'],
+        ),
+        "default everywhere": (
+            lambda: defaults.append({"role": "shop_owner", "schema": None, "kind": "table", "acl": {"visitor": ["SELECT"]}}),
+            [f'{default} REVOKE SELECT ON TABLES FROM "visitor"'],
+        ),
+        "member": (
+            lambda: members.append({"role": "shop_owner", "member": "visitor", "grantor": "postgres"}),
+            ['REVOKE "shop_owner" FROM "visitor" GRANTED BY "postgres" CASCADE'],
+        ),
+        "group": (
+            lambda: members.append({"role": "pg_read_all_data", "member": "shop_app", "grantor": "me"}),
+            ['REVOKE "pg_read_all_data" FROM "shop_app" GRANTED BY "me" CASCADE'],
+        ),
+        "listed member": (
+            lambda: members.append({"role": "shop_owner", "member": "shop_migrator", "grantor": "postgres"}),
+            [],
+        ),
+        "member of nobody listed": (
+            lambda: members.append({"role": "pg_monitor", "member": "other", "grantor": "postgres"}),
+            [],
+        ),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", _surplus(*converged()))
+def test_exclusive_takes_away_what_nobody_lists_and_only_then(case: str) -> None:
+    server, content = converged()
+    change, expected = _surplus(server, content)[case]
+    change()
+    assert plan(shop(), server, content).lines() == []
+    assert plan(exclusive(), server, content).lines() == expected
+
+
+def test_before_16_a_membership_has_no_grantor_to_name() -> None:
+    server, content = converged()
+    server["version"] = 150000
+    server["memberships"] = [{"role": "shop_owner", "member": "visitor", "grantor": "x"}] * 2
+    assert plan(exclusive(), server, content).cluster == ['REVOKE "shop_owner" FROM "visitor" CASCADE']
+
+
+def test_exclusive_lets_listed_privileges_stand() -> None:
+    server, content = converged()
+    content["objects"][0]["acl"]["auditor"] = ["SELECT"]
+    server["roles"]["auditor"] = role()
+    wanted = exclusive()
+    wanted["privileges"] = [{"database": "shop", "role": "auditor", "privileges": ["SELECT"], "objects": ["a_table"]}]
+    assert plan(wanted, server, content).lines() == []
+
+
+def test_exclusive_names_roles_and_databases_that_nobody_lists() -> None:
+    server, content = converged()
+    traits = {"login": True, "superuser": False, "bypassrls": False}
+    others = {"visitor": traits, "boss": traits | {"superuser": True}, "postgres": traits}
+    server["others"] = {"roles": others, "databases": ["old"]}
+    result = plan(exclusive(), server, content)
+    assert result.lines() == []
+    assert result.notices == [
+        "not listed, and left alone: roles that log in or bypass privileges boss (superuser), visitor",
+        "not listed, and left alone: databases old",
+    ]
+    assert plan(shop(), server, content).notices == []
+
+
 # Privileges
 
 OBJECTS = [
@@ -513,6 +716,20 @@ def test_objects_that_are_not_there_yet_are_said() -> None:
         (bare(encoding="LATIN1"), there(), "shop has encoding UTF8, which cannot become LATIN1"),
         (bare(icu_locale="de"), there(), "shop has icu_locale None|shop has locale_provider libc"),
         (bare(extensions=[{"name": "nonesuch"}]), None, "wants extension nonesuch, which this server does not have"),
+        (
+            bare(extensions=[{"name": "vector", "version": "9"}]),
+            cluster(
+                extensions={"vector": {"version": "0.8.0", "schema": None, "versions": ["0.10.0", "0.8.0", "0.7.4"]}}
+            ),
+            r"wants extension vector 9, and the installed files offer 0\.7\.4, 0\.8\.0, 0\.10\.0",
+        ),
+        (
+            bare(locale="de_DE.UTF-8"),
+            cluster(locales=["C", "C.utf8"]),
+            "locale de_DE.UTF-8, which this host lacks; it has C, C.utf8",
+        ),
+        (bare(locale_provider="builtin", locale="C"), cluster(version=160000), "builtin, which needs PostgreSQL 17"),
+        (bare(icu_locale="de"), cluster(version=140000), "locale_provider icu, which needs PostgreSQL 15"),
         (bare(extensions=[{"name": "vector", "schema": "x"}]), None, "shop has no schema x: list it in schemas"),
         (
             bare() | {"privileges": [{"database": "shop", "role": "public", "privileges": ["MAINTAIN"]}]},
@@ -608,6 +825,11 @@ def secret(**passwords: Any) -> dict[str, Any]:
         (shop(patern="none"), "pg_access_databases: shop has the unknown key patern"),
         (shop(state="gone"), "pg_access_databases: shop has state gone"),
         (shop(pattern="odd"), "pg_access_databases: shop has pattern odd"),
+        (
+            shop(adopt_from=["shop_owner"]),
+            "pg_access_databases: shop has shop_owner in adopt_from, who is the owner already",
+        ),
+        (bare(adopt_from=["x"]), "pg_access_databases: shop has adopt_from, but no owner"),
         (shop(owner="me"), "pg_access_databases: shop is owned by shop_owner"),
         (shop(locale_provider="glibc"), "pg_access_databases: shop has locale_provider glibc"),
         (shop(extensions=[{"schema": "public"}]), "pg_access_databases: shop: extensions: item 1 has no name"),

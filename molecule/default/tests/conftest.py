@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "shared"))
+import pytest
+
+SCENARIO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(SCENARIO.parent / "shared"))
+os.environ.setdefault("LAB_INVENTORY", str(SCENARIO / "inventory" / "hosts.yml"))
+
+import lab  # noqa: E402
+
+
+@pytest.fixture(scope="module", params=lab.hosts("postgres"))
+def server(request: pytest.FixtureRequest) -> str:
+    """Return the name of one server after the other."""
+    return str(request.param)

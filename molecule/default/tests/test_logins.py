@@ -18,11 +18,11 @@ NO_RULE = "no pg_hba.conf entry"
 
 
 @pytest.mark.parametrize("user", ["powergym_app", "powergym_readonly", "powergym_migrator"])
-def test_listed_account_logs_in_with_scram_over_tls(user: str) -> None:
-    with lab.connect(user, "powergym", require_auth="scram-sha-256", channel_binding="require") as connection:
+def test_listed_account_logs_in_with_scram_over_tls(server: str, user: str) -> None:
+    with lab.connect(user, "powergym", server, require_auth="scram-sha-256", channel_binding="require") as connection:
         pid = connection.info.backend_pid
         query = "SELECT usename, ssl, s.version IN ('TLSv1.2', 'TLSv1.3') FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE pid ="
-        assert lab.psql("postgres", f"{query} {pid}") == [[user, "t", "t"]]
+        assert lab.psql("postgres", f"{query} {pid}", server) == [[user, "t", "t"]]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_listed_account_logs_in_with_scram_over_tls(user: str) -> None:
         ("powergym_app", "powergym", {"port": 5433}, "refused"),
     ],
 )
-def test_refused(user: str, database: str, changes: dict[str, Any], words: str) -> None:
+def test_refused(server: str, user: str, database: str, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(psycopg.OperationalError) as caught:
-        lab.connect(user, database, **changes)
+        lab.connect(user, database, server, **changes)
     assert words in str(caught.value)
 
 
@@ -89,34 +89,36 @@ def test_a_client_with_another_authority_refuses_the_server(tmp_path: Path) -> N
         ("powergym_migrator", "CREATE ROLE other", "permission denied to create role"),
     ],
 )
-def test_account_cannot(user: str, statement: str, refusal: str) -> None:
+def test_account_cannot(server: str, user: str, statement: str, refusal: str) -> None:
     with (
-        lab.connect(user, "powergym") as connection,
+        lab.connect(user, "powergym", server) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege, match=refusal),
     ):
         connection.execute(statement)
 
 
-def test_migrator_works_as_the_owner_and_the_others_reach_what_it_makes() -> None:
-    with lab.connect("powergym_migrator", "powergym") as connection:
+def test_migrator_works_as_the_owner_and_the_others_reach_what_it_makes(server: str) -> None:
+    with lab.connect("powergym_migrator", "powergym", server) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("powergym_owner",)
-    owners = lab.psql("powergym", "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+    owners = lab.psql("powergym", "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'", server)
     assert owners == [["powergym_owner"]]
-    with lab.connect("powergym_app", "powergym") as connection, connection.transaction(force_rollback=True):
+    with lab.connect("powergym_app", "powergym", server) as connection, connection.transaction(force_rollback=True):
         connection.execute("INSERT INTO plans (name, price, duration_days) VALUES ('trial', 1, 1)")
-    with lab.connect("powergym_readonly", "powergym") as connection:
+    with lab.connect("powergym_readonly", "powergym", server) as connection:
         connection.execute("SELECT count(*) FROM clients")
 
 
-def test_every_password_is_a_scram_verifier() -> None:
+def test_every_password_is_a_scram_verifier(server: str) -> None:
     kinds = lab.psql(
-        "postgres", "SELECT DISTINCT split_part(rolpassword, '$', 1) FROM pg_authid WHERE rolpassword IS NOT NULL"
+        "postgres",
+        "SELECT DISTINCT split_part(rolpassword, '$', 1) FROM pg_authid WHERE rolpassword IS NOT NULL",
+        server,
     )
     assert kinds == [["SCRAM-SHA-256"]]
 
 
-def test_no_password_is_in_the_log_of_the_server() -> None:
-    log = lab.run_on("db1", "cat", "/var/log/postgresql/postgresql-17-main.log", user="root")
+def test_no_password_is_in_the_log_of_the_server(server: str) -> None:
+    log = lab.run_on(server, "cat", f"/var/log/postgresql/postgresql-{lab.version(server)}-main.log", user="root")
     secrets = [path.read_text().split()[0] for path in (lab.STATE / "secrets").iterdir()]
     assert len(secrets) >= 5
     assert not [secret for secret in secrets if secret in log]

@@ -29,8 +29,10 @@ ENUMS = {
 }
 
 
-def test_tables() -> None:
-    tables = {name for (name,) in lab.psql("powergym", "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+def test_tables(server: str) -> None:
+    tables = {
+        name for (name,) in lab.psql("powergym", "SELECT tablename FROM pg_tables WHERE schemaname = 'public'", server)
+    }
     assert tables == {
         *("users", "clients", "biometrics", "plans", "subscriptions", "payments", "attendances"),
         *("products", "inventory_movements", "alembic_version"),
@@ -38,19 +40,20 @@ def test_tables() -> None:
 
 
 @pytest.mark.parametrize(("name", "columns"), INDEXES.items())
-def test_index(name: str, columns: str) -> None:
+def test_index(server: str, name: str, columns: str) -> None:
     ((definition, valid),) = lab.psql(
         "powergym",
         f"SELECT pg_get_indexdef(indexrelid), indisvalid FROM pg_index WHERE indexrelid = '{name}'::regclass",
+        server,
     )
     assert columns in definition
     assert valid == "t"
 
 
 @pytest.mark.parametrize(("name", "labels"), ENUMS.items())
-def test_enum(name: str, labels: str) -> None:
+def test_enum(server: str, name: str, labels: str) -> None:
     query = f"SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = '{name}'::regtype"
-    assert lab.psql("powergym", query) == [[labels]]
+    assert lab.psql("powergym", query, server) == [[labels]]
 
 
 @pytest.mark.parametrize(
@@ -64,10 +67,10 @@ def test_enum(name: str, labels: str) -> None:
         ("subscriptions", "start_date", "date"),
     ],
 )
-def test_column(table: str, column: str, kind: str) -> None:
+def test_column(server: str, table: str, column: str, kind: str) -> None:
     query = f"SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attname = '{column}'"
-    assert lab.psql("powergym", query) == [[kind]]
+    assert lab.psql("powergym", query, server) == [[kind]]
 
 
-def test_version_table_is_at_the_head() -> None:
-    assert lab.psql("powergym", "SELECT version_num FROM alembic_version") == [["005_hnsw"]]
+def test_version_table_is_at_the_head(server: str) -> None:
+    assert lab.psql("powergym", "SELECT version_num FROM alembic_version", server) == [["005_hnsw"]]

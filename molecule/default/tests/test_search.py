@@ -16,10 +16,10 @@ FACES = (0, 17, 4_242, 9_999)
 
 
 @pytest.fixture(scope="module")
-def application() -> Iterator[psycopg.Connection[Any]]:
+def application(server: str) -> Iterator[psycopg.Connection[Any]]:
     """Return a connection of the application, to a database that holds the samples."""
-    assert lab.fill_powergym(CLIENTS) == CLIENTS
-    with lab.connect("powergym_app", "powergym") as connection:
+    assert lab.fill_powergym(CLIENTS, server) == CLIENTS
+    with lab.connect("powergym_app", "powergym", server) as connection:
         yield connection
 
 
@@ -61,7 +61,6 @@ def test_a_face_that_nobody_has_is_not_found(application: psycopg.Connection[Any
     assert application.execute(powergym.SEARCH_COSINE, {"q": powergym.probe(CLIENTS + 1)}).fetchall() == []
 
 
-def test_every_vector_has_512_dimensions() -> None:
-    assert lab.psql("powergym", "SELECT vector_dims(embedding), count(*) FROM biometrics GROUP BY 1") == [
-        ["512", str(CLIENTS)]
-    ]
+def test_every_vector_has_512_dimensions(application: psycopg.Connection[Any]) -> None:
+    query = "SELECT vector_dims(embedding), count(*) FROM biometrics GROUP BY 1"
+    assert application.execute(query).fetchall() == [(512, CLIENTS)]

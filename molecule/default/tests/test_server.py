@@ -10,15 +10,21 @@ from cryptography import x509
 from testinfra.host import Host
 
 
-@pytest.mark.parametrize("name", ["postgresql-17", "postgresql-17-pgvector", "python3-psycopg"])
+def version_on(host: Host) -> int:
+    """Return the major version of PostgreSQL that a host of testinfra is to have."""
+    return lab.version(host.backend.get_hostname())
+
+
+@pytest.mark.parametrize("name", ["postgresql-{version}", "python3-psycopg"])
 def test_package(host: Host, name: str) -> None:
-    assert host.package(name).is_installed
+    assert host.package(name.format(version=version_on(host))).is_installed
 
 
 def test_one_instance_runs_and_starts_at_boot(host: Host) -> None:
-    assert host.service("postgresql@17-main").is_running
-    assert host.service("postgresql@17-main").is_enabled
-    assert host.check_output("pg_lsclusters -h | awk '{print $1, $2, $3, $4}'") == "17 main 5432 online"
+    version = version_on(host)
+    assert host.service(f"postgresql@{version}-main").is_running
+    assert host.service(f"postgresql@{version}-main").is_enabled
+    assert host.check_output("pg_lsclusters -h | awk '{print $1, $2, $3, $4}'") == f"{version} main 5432 online"
 
 
 @pytest.mark.parametrize("socket", ["tcp://0.0.0.0:5432", "unix:///var/run/postgresql/.s.PGSQL.5432"])
@@ -33,13 +39,21 @@ def test_listens(host: Host, socket: str) -> None:
         ("/etc/pgsteward/tls/ca.key", "root", 0o600),
         ("/etc/pgsteward/tls/server.crt", "root", 0o644),
         ("/etc/pgsteward/tls/ca.crt", "root", 0o644),
-        ("/etc/postgresql/17/main/conf.d/50-pgsteward.conf", "postgres", 0o640),
-        ("/etc/postgresql/17/main/pg_hba.conf", "postgres", 0o640),
+        ("/etc/postgresql/{version}/main/conf.d/50-pgsteward.conf", "postgres", 0o640),
+        ("/etc/postgresql/{version}/main/pg_hba.conf", "postgres", 0o640),
     ],
 )
 def test_file(host: Host, path: str, user: str, mode: int) -> None:
-    file = host.file(path)
+    file = host.file(path.format(version=version_on(host)))
     assert (file.user, file.mode) == (user, mode)
+
+
+def test_vector_extension_is_installed(server: str) -> None:
+    query = """
+      SELECT e.extversion = a.default_version FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname
+      WHERE e.extname = 'vector'
+    """
+    assert lab.psql("powergym", query, server) == [["t"]]
 
 
 @pytest.mark.parametrize(
@@ -59,26 +73,26 @@ def test_file(host: Host, path: str, user: str, mode: int) -> None:
         ("log_line_prefix", "%t [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h"),
     ],
 )
-def test_setting_in_force(name: str, value: str) -> None:
-    assert lab.psql("postgres", f"SELECT trim(current_setting('{name}'))") == [[value]]
+def test_setting_in_force(server: str, name: str, value: str) -> None:
+    assert lab.psql("postgres", f"SELECT trim(current_setting('{name}'))", server) == [[value]]
 
 
-def test_nothing_waits_for_a_restart_and_no_line_is_in_error() -> None:
-    assert lab.psql("postgres", "SELECT name FROM pg_settings WHERE pending_restart") == []
-    assert (
-        lab.psql(
-            "postgres",
-            "SELECT name FROM pg_file_settings WHERE error IS NOT NULL OR NOT applied AND sourcefile LIKE '%pgsteward%'",
-        )
-        == []
-    )
-    assert lab.psql("postgres", "SELECT line_number FROM pg_hba_file_rules WHERE error IS NOT NULL") == []
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT name FROM pg_settings WHERE pending_restart",
+        "SELECT name FROM pg_file_settings WHERE error IS NOT NULL OR NOT applied AND sourcefile LIKE '%pgsteward%'",
+        "SELECT line_number FROM pg_hba_file_rules WHERE error IS NOT NULL",
+    ],
+)
+def test_nothing_waits_and_no_line_is_in_error(server: str, query: str) -> None:
+    assert lab.psql("postgres", query, server) == []
 
 
-def test_certificate_names_the_host_and_its_addresses() -> None:
-    certificate = x509.load_pem_x509_certificate(lab.run_on("db1", "cat", "/etc/pgsteward/tls/server.crt").encode())
+def test_certificate_names_the_host_and_its_addresses(server: str) -> None:
+    certificate = x509.load_pem_x509_certificate(lab.run_on(server, "cat", "/etc/pgsteward/tls/server.crt").encode())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert {"db1", "localhost"} <= set(names.get_values_for_type(x509.DNSName))
-    assert {"127.0.0.1", "10.213.77.11"} <= {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    assert {server, "localhost"} <= set(names.get_values_for_type(x509.DNSName))
+    assert {"127.0.0.1", lab.address(server)} <= {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     left = certificate.not_valid_after_utc - datetime.now(UTC)
     assert timedelta(days=300) < left <= timedelta(days=366)

@@ -88,13 +88,40 @@ SELECT pg_catalog.jsonb_build_object(
         FROM (
           SELECT
             CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_catalog.pg_get_userbyid(a.grantee) END AS role,
-            pg_catalog.jsonb_agg(DISTINCT a.privilege_type) AS privileges
+            pg_catalog.jsonb_agg(DISTINCT a.privilege_type || o.words) AS privileges
           FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) AS a
+          JOIN (VALUES ('', false), (' WITH GRANT OPTION', true)) AS o (words, grantable) ON a.is_grantable OR NOT o.grantable
           GROUP BY 1
         ) AS g
       )
     )), '{}')
     FROM named_databases AS d
+  ),
+  -- Who is a member of a role in scope, and of what a role in scope is a member, however the membership may be used.
+  'memberships', (
+    SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+      'role', pg_catalog.pg_get_userbyid(m.roleid),
+      'member', pg_catalog.pg_get_userbyid(m.member),
+      'grantor', pg_catalog.pg_get_userbyid(m.grantor)
+    )), '[]')
+    FROM pg_catalog.pg_auth_members AS m
+    WHERE m.roleid IN (SELECT r.oid FROM named_roles AS r) OR m.member IN (SELECT r.oid FROM named_roles AS r)
+  ),
+  -- What is there beside the roles and databases in scope: roles that log in or stand above privileges, and databases.
+  'others', pg_catalog.jsonb_build_object(
+    'roles', (
+      SELECT coalesce(pg_catalog.jsonb_object_agg(r.rolname, pg_catalog.jsonb_build_object(
+        'login', r.rolcanlogin, 'superuser', r.rolsuper, 'bypassrls', r.rolbypassrls
+      )), '{}')
+      FROM pg_catalog.pg_roles AS r
+      WHERE (r.rolcanlogin OR r.rolsuper OR r.rolbypassrls) AND r.rolname OPERATOR(pg_catalog.!~) '^pg_'
+        AND r.oid NOT IN (SELECT n.oid FROM named_roles AS n)
+    ),
+    'databases', (
+      SELECT coalesce(pg_catalog.jsonb_agg(d.datname ORDER BY d.datname), '[]')
+      FROM pg_catalog.pg_database AS d
+      WHERE NOT d.datistemplate AND d.datname <> 'postgres' AND d.oid NOT IN (SELECT n.oid FROM named_databases AS n)
+    )
   ),
   'settings', (
     SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
@@ -110,6 +137,9 @@ SELECT pg_catalog.jsonb_build_object(
   'extensions', (
     SELECT coalesce(pg_catalog.jsonb_object_agg(e.name, pg_catalog.jsonb_build_object(
       'version', e.version,
+      'versions', (
+        SELECT pg_catalog.jsonb_agg(v.version) FROM pg_catalog.pg_available_extension_versions AS v WHERE v.name = e.name
+      ),
       'schema', e.schema
     )), '{}')
     FROM pg_catalog.pg_available_extension_versions AS e
