@@ -108,3 +108,36 @@ def test_set_names_reads_what_alter_system_writes() -> None:
 )
 def test_reason(output: str, line: str) -> None:
     assert server.reason(output, "/there/candidate.conf") == line
+
+
+@pytest.mark.parametrize(
+    ("text", "included", "behind"),
+    [
+        ("a = 1\n", "a = 1\n\ninclude_dir = 'conf.d'\n", ""),
+        ("", "include_dir = 'conf.d'\n", ""),
+        ("include_dir = 'conf.d'\t# more\nb = 2\n", None, "\nb = 2\n"),
+        (" include_dir '/etc/there/conf.d'\n", None, "\n"),
+        ("#include_dir = 'conf.d'\n", "#include_dir = 'conf.d'\n\ninclude_dir = 'conf.d'\n", ""),
+        ("include_dir = 'other.d'\n", "include_dir = 'other.d'\n\ninclude_dir = 'conf.d'\n", ""),
+    ],
+)
+def test_the_include_line_is_found_or_added_and_what_follows_is_seen(
+    text: str, included: str | None, behind: str
+) -> None:
+    assert settings.with_include(text, "conf.d") == (text if included is None else included)
+    assert settings.after_include(text, "conf.d") == behind
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "default", "found"),
+    [
+        ("deadlock_timeout", "2000", "1000", True),
+        ("deadlock_timeout", "1000", "1000", False),  # written down, and the same as nothing
+        ("work_mem", "8192", "4096", False),  # ours
+        ("lc_messages", "C.UTF-8", "", False),  # initdb wrote it
+        ("pg_cron.database", None, None, True),  # the extension is not loaded
+    ],
+)
+def test_unmanaged(name: str, setting: str | None, default: str | None, found: bool) -> None:
+    entry = {"name": name, "setting": setting, "default": default}
+    assert settings.unmanaged(entry, frozenset({"work_mem"})) is found
