@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 HOSTS = ("full", "lost", "sound")
+PLAIN = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}  # Molecule forces colours, which split words
 SITE = ["ansible-playbook", "-i", "molecule/faults/inventory/hosts.yml", "pgsteward.postgres.site"]
 
 
@@ -58,7 +60,7 @@ def first_run() -> subprocess.CompletedProcess[str]:
         ).returncode
         == 0
     )
-    run = subprocess.Popen(SITE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    run = subprocess.Popen(SITE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=PLAIN)
     limit = time.monotonic() + 240
     # The host is lost while its packages are being installed.
     while "postgresql-common" not in on(
@@ -104,7 +106,7 @@ def second_run(first_run: subprocess.CompletedProcess[str]) -> subprocess.Comple
     while on("lost", "systemctl", "is-system-running") not in ("running", "degraded"):
         assert time.monotonic() < limit
         time.sleep(0.5)
-    return subprocess.run(SITE, capture_output=True, text=True, check=False, cwd=ROOT)
+    return subprocess.run(SITE, capture_output=True, text=True, check=False, cwd=ROOT, env=PLAIN)
 
 
 def test_the_next_run_heals(second_run: subprocess.CompletedProcess[str]) -> None:
@@ -114,6 +116,6 @@ def test_the_next_run_heals(second_run: subprocess.CompletedProcess[str]) -> Non
 
 @pytest.mark.usefixtures("second_run")
 def test_the_run_after_it_changes_nothing() -> None:
-    run = subprocess.run(SITE, capture_output=True, text=True, check=False, cwd=ROOT)
+    run = subprocess.run(SITE, capture_output=True, text=True, check=False, cwd=ROOT, env=PLAIN)
     assert run.returncode == 0, run.stdout
     assert {host: numbers["changed"] for host, numbers in recap(run.stdout).items()} == dict.fromkeys(HOSTS, 0)
