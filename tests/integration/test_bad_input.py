@@ -93,10 +93,10 @@ def test_a_value_that_the_server_refuses_leaves_its_file_as_it_was() -> None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     before = now()
-    run = play(SITE, {"pg_server_settings": {"work_mem": "plenty"}})
+    run = play(SITE, {"pg_server_settings": {"log_min_messages": "plenty"}})
     assert run.returncode != 0
     assert (
-        'PostgreSQL refuses the settings, nothing was changed: invalid value for parameter "work_mem": "plenty"'
+        'PostgreSQL refuses the settings, nothing was changed: invalid value for parameter "log_min_messages": "plenty"'
         in run.stdout + run.stderr
     )
     assert now() == before
