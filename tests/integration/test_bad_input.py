@@ -87,16 +87,30 @@ def test_one_line_and_nothing_changed(playbook: str, variables: dict[str, Any], 
     assert "changed=0" in run.stdout
 
 
-def test_a_value_that_the_server_refuses_leaves_its_file_as_it_was() -> None:
+@pytest.mark.parametrize(
+    ("variables", "path", "words"),
+    [
+        (
+            {"pg_server_settings": {"log_min_messages": "plenty"}},
+            "conf.d/50-pgsteward.conf",
+            'PostgreSQL refuses the settings, nothing was changed: invalid value for parameter "log_min_messages": "plenty"',
+        ),
+        (
+            {"pg_hba_rules": [{**RULE, "address": "10.0.0.0/8", "method": "pam", "options": {"nosuchoption": "1"}}]},
+            "pg_hba.conf",
+            'PostgreSQL says: unrecognized authentication option name: "nosuchoption"; nothing was changed',
+        ),
+    ],
+)
+def test_what_only_the_server_can_refuse_leaves_its_file_as_it_was(
+    variables: dict[str, Any], path: str, words: str
+) -> None:
     def now() -> str:
-        command = ["docker", "exec", "pgsteward-db1", "sha256sum", "/etc/postgresql/17/main/conf.d/50-pgsteward.conf"]
+        command = ["docker", "exec", "pgsteward-db1", "sha256sum", f"/etc/postgresql/17/main/{path}"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     before = now()
-    run = play(SITE, {"pg_server_settings": {"log_min_messages": "plenty"}})
+    run = play(SITE, variables)
     assert run.returncode != 0
-    assert (
-        'PostgreSQL refuses the settings, nothing was changed: invalid value for parameter "log_min_messages": "plenty"'
-        in run.stdout + run.stderr
-    )
+    assert words in run.stdout + run.stderr
     assert now() == before
