@@ -1,7 +1,7 @@
 # Every target sets up what it needs, once, and says what it is doing. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup engine lab lab-down demo lint unit molecule bench test acceptance build clean
+.PHONY: help setup engine lab lab-down demo lint unit molecule bench snapshots test acceptance build clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## list the targets
@@ -33,6 +33,9 @@ molecule: setup engine ## one scenario: make molecule SCENARIO=default
 
 bench: lab ## the figures, as ratios
 	@tools/bench
+
+snapshots: lab ## take the stored snapshots of the five histories anew
+	@. tools/lab_urls && python tests/integration/histories.py
 
 test: ## what CI runs: lint, unit tests, every scenario in its CI size
 	@tools/test ci

@@ -85,9 +85,9 @@ def connect(user: str, database: str, server: str = "db1", **changes: Any) -> ps
     return psycopg.connect(**login(user, database, server, **changes), autocommit=True)
 
 
-def url(user: str, database: str) -> str:
+def url(user: str, database: str, server: str = "db1") -> str:
     """Return the libpq URL of login(), for tools that take one."""
-    parts = login(user, database)
+    parts = login(user, database, server)
     query = f"sslmode={parts['sslmode']}&sslrootcert={parts['sslrootcert']}"
     return f"postgresql://{user}:{parts['password']}@{parts['host']}:{parts['port']}/{database}?{query}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The login_* options, named as in community.postgresql."""
+    """DOCUMENTATION: the login_* options, named as in community.postgresql. URL: a database URL in their place."""
 
     DOCUMENTATION = r"""
 options:
@@ -46,4 +46,12 @@ options:
     aliases: [ssl_rootcert]
 requirements:
   - psycopg 3 for the interpreter that runs the module
+"""
+
+    URL = r"""
+options:
+  url:
+    description:
+      - Database URL as SQLAlchemy writes it, instead of O(login_host) and its kin. Percent-encode its password.
+    type: str
 """

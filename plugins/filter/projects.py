@@ -12,9 +12,14 @@ def migration_databases(projects: Any, directory: str) -> list[dict[str, Any]]:
     return _projects.databases(projects, directory)
 
 
-def migration_findings(projects: Any, passwords: Any) -> list[str]:
+def migration_findings(projects: Any, passwords: Any, scratch: Any) -> list[str]:
     """Return one line for each thing that is wrong."""
-    return _projects.findings(projects, passwords)
+    return _projects.findings(projects, passwords, scratch)
+
+
+def verification_report(results: Any) -> list[str]:
+    """Return the lines of a report."""
+    return _projects.report(results)
 
 
 class FilterModule:
@@ -22,4 +27,5 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return filter names and functions."""
-        return {"migration_databases": migration_databases, "migration_findings": migration_findings}
+        functions = (migration_databases, migration_findings, verification_report)
+        return {function.__name__: function for function in functions}

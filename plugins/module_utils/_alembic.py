@@ -354,6 +354,7 @@ def build_request(
 ) -> dict[str, Any]:
     """Return the request for the runner: everything that it needs, the secrets among it."""
     return {
+        "action": "upgrade",
         "check": check,
         "ini": files.ini,
         "toml": files.toml,

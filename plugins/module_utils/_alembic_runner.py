@@ -243,22 +243,27 @@ def protect_new_connections() -> None:
     event.listen(pool.Pool, "connect", listener)
 
 
-# One upgrade
+# One run of env.py
 
 
 @dataclass
-class Upgrade:
-    """One run of env.py towards the targets: what it was asked, and how far it came."""
+class Run:
+    """One run of env.py: what it was asked, and how far it came. What it does on the connection is the action's."""
 
     request: Request
     report: Report
     script: Any
-    graph: Graph = field(default_factory=dict)
-    pending: Sequence[str] = ()
-    current: Sequence[str] = ()
-    table: tuple[str, str | None] | None = None
+    metadata: Any = None
     ran: bool = False
     failure: BaseException | None = None
+
+    def work(self, context: Any, migrate: Callable[[], None]) -> None:
+        """Do the action in place of the run of a MigrationContext; migrate is that run."""
+        raise NotImplementedError
+
+    def steps(self, _heads: Sequence[str], _context: Any) -> Iterator[Any]:
+        """Yield alembic's steps, for an action that migrates."""
+        yield from ()
 
     def hook(self, environment: Any) -> None:
         """Replace configure on the instance: options of the constructor are overwritten by env files."""
@@ -271,7 +276,8 @@ class Upgrade:
                 self.adopt(bound.arguments.get("connection"))
             bound.arguments["transaction_per_migration"] = True
             configure(*bound.args, **bound.kwargs)
-            self.attach(environment.get_context(), bound.arguments.get("target_metadata") is not None)
+            self.metadata = bound.arguments.get("target_metadata")
+            self.attach(environment.get_context())
 
         environment.configure = hooked
 
@@ -314,15 +320,13 @@ class Upgrade:
             raw(connection, statements)
         self.report(external=bool(connection.in_transaction()))
 
-    def attach(self, context: Any, metadata: bool) -> None:
-        """Put our plan before the run of a MigrationContext, and patience into its autocommit blocks."""
+    def attach(self, context: Any) -> None:
+        """Put our action in place of the run of a MigrationContext, and patience into its autocommit blocks."""
         run, block = context.run_migrations, context.autocommit_block
 
         def run_migrations(**kwargs: Any) -> None:
             with self.remembered():
-                self.plan(context, metadata)
-                if self.pending and not self.request["check"]:
-                    run(**kwargs)
+                self.work(context, lambda: run(**kwargs))
                 # An env.py that tried again after an error is as good as one that had none.
                 self.ran, self.failure = True, None
 
@@ -343,7 +347,23 @@ class Upgrade:
         context.run_migrations = run_migrations
         context.autocommit_block = autocommit_block
 
-    def plan(self, context: Any, metadata: bool) -> None:
+
+@dataclass
+class Upgrade(Run):
+    """The run towards the targets."""
+
+    graph: Graph = field(default_factory=dict)
+    pending: Sequence[str] = ()
+    current: Sequence[str] = ()
+    table: tuple[str, str | None] | None = None
+
+    def work(self, context: Any, migrate: Callable[[], None]) -> None:
+        """Migrate when there is anything to do and it is not a check."""
+        self.plan(context)
+        if self.pending and not self.request["check"]:
+            migrate()
+
+    def plan(self, context: Any) -> None:
         """Work out the pending revisions, and report all that is known before anything is written."""
         table = (context.version_table, context.version_table_schema)
         if self.table not in (None, table):
@@ -358,7 +378,7 @@ class Upgrade:
             version_table=table[0],
             version_table_schema=table[1],
             search_path=search_path,
-            target_metadata=metadata,
+            target_metadata=self.metadata is not None,
             notes=notes,
         )
         unknown = [revision for revision in self.current if revision not in self.graph]
@@ -394,8 +414,49 @@ class Upgrade:
             self.report(applied={"revision": revision, "seconds": round(time.monotonic() - started, 3)})
 
 
-def upgrade(request: Request, report: Report) -> None:
-    """Run env.py with the hook in place. Raises what env.py raised, or RunnerError."""
+class CreateModels(Run):
+    """The run that creates what the application's models describe, in an empty database and without any revision."""
+
+    def work(self, context: Any, migrate: Callable[[], None]) -> None:
+        """Create the schemas and the tables, in a transaction of our own unless env.py has one open."""
+        several = isinstance(self.metadata, (list, tuple))
+        collection = [item for item in (self.metadata if several else [self.metadata]) if item is not None]
+        if not collection:
+            raise RunnerError("env.py gives no target_metadata: models cannot be compared")
+        tables = sum(len(metadata.tables) for metadata in collection)
+        if not tables:
+            raise RunnerError(
+                "target_metadata has no tables: the modules that define the models are not imported by env.py"
+            )
+        connection = context.connection
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        try:
+            with context.begin_transaction(_per_migration=True):
+                for schema in schemas_of(collection):
+                    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+                for metadata in collection:
+                    metadata.create_all(connection)
+        except Exception as error:
+            raise RunnerError(f"the models cannot be created: {describe(error)['text']}") from error
+        self.report(tables=tables)
+
+
+def schemas_of(collection: Iterable[Any]) -> list[str]:
+    """Return the schemas that the tables, types and sequences of several MetaData name, sorted."""
+    found: set[str | None] = set()
+    for metadata in collection:
+        found |= {metadata.schema, *(sequence.schema for sequence in metadata._sequences.values())}
+        for table in metadata.tables.values():
+            types = [getattr(column.type, "item_type", column.type) for column in table.columns]
+            found |= {table.schema, *(getattr(kind, "schema", None) for kind in types)}
+    return sorted(schema for schema in found if schema)
+
+
+ACTIONS: dict[str, type[Run]] = {"upgrade": Upgrade, "create_models": CreateModels}
+
+
+def perform(request: Request, report: Report) -> None:
+    """Run env.py with the hook of the action in place. Raises what env.py raised, or RunnerError."""
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
 
@@ -403,7 +464,7 @@ def upgrade(request: Request, report: Report) -> None:
         protect_new_connections()
     config = make_config(request)
     script = ScriptDirectory.from_config(config)
-    run = Upgrade(request, report, script)
+    run = ACTIONS[request["action"]](request, report, script)
     environment = EnvironmentContext(
         config, script, fn=run.steps, as_sql=False, destination_rev=request["targets"][0], tag=None
     )
@@ -495,7 +556,7 @@ def answer(request: Request, report: Report, unimportable: str | None) -> None:
         request["url"] = named_driver(request["url"])
         if "DATABASE_URL" not in request["given_names"]:
             os.environ["DATABASE_URL"] = request["url"]
-        upgrade(request, report)
+        perform(request, report)
         report(finished=True)
     except BaseException as error:
         if not isinstance(error, (RunnerError, SystemExit)):

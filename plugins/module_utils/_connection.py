@@ -41,6 +41,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "ca_cert": {"type": "path", "aliases": ["ssl_rootcert"]},
 }
 
+# For modules that take a URL as well.
+URL_ARGUMENT: dict[str, dict[str, Any]] = {"url": {"type": "str", "no_log": True}}
+URL_RULES: dict[str, Any] = {
+    "mutually_exclusive": [("url", name) for name in ARGUMENTS],
+    "required_one_of": [("url", "login_db")],
+}
+
 # The grammar of sqlalchemy.engine.make_url: a name, an account, an address, a database, a query.
 _URL = re.compile(
     r"(?P<scheme>[\w+]+)://"
@@ -186,9 +193,10 @@ def connection_arguments(place: Place, application_name: str) -> dict[str, Any]:
     return arguments
 
 
-def connect(place: Place, application_name: str) -> psycopg.Connection[Any]:
+def connect(place: Place, application_name: str, *, through_pooler: bool = False) -> psycopg.Connection[Any]:
     """Return a pinned psycopg 3 connection in autocommit mode.
 
+    through_pooler: where a pooler refuses the pin, connect without it; the caller then sets what it needs in each transaction.
     Raises StewardError with one line that names the place and the remedy, never the password.
     """
     try:
@@ -204,10 +212,24 @@ def connect(place: Place, application_name: str) -> psycopg.Connection[Any]:
             return psycopg.connect(autocommit=True, **attempt)
         except psycopg.Error as error:
             failures.append(mask(str(error), secrets_of(place)))
+        if through_pooler and "unsupported startup parameter" in failures[-1] and "options" in attempt:
+            unpinned = {**place.__dict__, "query": tuple(item for item in place.query if item[0] != "options")}
+            return _connect_unpinned(Place(**unpinned), application_name)
         if "FATAL" in failures[-1]:
             break
     # Raised outside the handler: the driver's error keeps its arguments, and must not travel along.
     raise StewardError(login_message(place, next((text for text in failures if "FATAL" in text), failures[0])))
+
+
+def _connect_unpinned(place: Place, application_name: str) -> psycopg.Connection[Any]:
+    import psycopg
+
+    arguments = {key: value for key, value in connection_arguments(place, application_name).items() if key != "options"}
+    try:
+        return psycopg.connect(autocommit=True, **arguments)
+    except psycopg.Error as error:
+        text = mask(str(error), secrets_of(place))
+    raise StewardError(login_message(place, text))
 
 
 def has_driver() -> bool:

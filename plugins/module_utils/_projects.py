@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 PROJECT_KEYS = frozenset({"name", "source", "config", "requirements", "databases"})
-DATABASE_KEYS = frozenset({"name", "section", "user", "revision", "x"})
+DATABASE_KEYS = frozenset({"name", "section", "user", "revision", "x", "verify"})
+VERIFY_DEFAULTS: Mapping[str, Any] = {
+    "truth": "metadata",
+    "snapshot": None,
+    "spec": None,
+    "schemas": [],
+    "kinds": [],
+    "without": [],
+    "accept": [],
+    "fail_on": "cosmetic",
+}
+SCRATCH_KEYS = frozenset({"kind", "url", "template"})
 
 
 def databases(projects: Sequence[Mapping[str, Any]], directory: str) -> list[dict[str, Any]]:
@@ -23,18 +36,64 @@ def databases(projects: Sequence[Mapping[str, Any]], directory: str) -> list[dic
             "user": database.get("user", f"{database['name']}_migrator"),
             "revision": database.get("revision", "heads"),
             "x": database.get("x", []),
+            "verify": verification(project, database, f"{directory}/{project['name']}/project"),
         }
         for project in projects
         for database in project["databases"]
     ]
 
 
-def findings(projects: Any, passwords: Any) -> list[str]:
+def verification(project: Mapping[str, Any], database: Mapping[str, Any], directory: str) -> dict[str, Any]:
+    """Return how a database is verified, with paths below the project's `directory`: as its key `verify` says.
+
+    Without that, the histories that ship with the collection have a snapshot for each revision; others have their models.
+    """
+    shipped = {} if project.get("source") else {"truth": "snapshot", "snapshot": f"{database.get('section', 'alembic')}/snapshots"}
+    record = {**VERIFY_DEFAULTS, **(database.get("verify") or shipped)}
+    return {
+        **record,
+        **{key: str(PurePosixPath(directory) / record[key]) for key in ("snapshot", "spec") if record[key] is not None},
+    }
+
+
+def report(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each result of schema_verify over the databases, and lines with the details of what differs."""
+    lines = []
+    for result in results:
+        name = result["item"]["name"]
+        if "clean" not in result:
+            lines.append(f"{name}: not verified: {result.get('msg', 'no reason given')}")
+            continue
+        accepted = f", {len(result['accepted'])} accepted" if result["accepted"] else ""
+        if result["clean"]:
+            lines.append(f"{name}: clean, {result['objects']} objects are as in {result['truth_name']}{accepted}")
+            continue
+        counts = Counter(item["severity"] for item in result["drift"])
+        kinds = ", ".join(f"{count} {severity}" for severity, count in counts.items())
+        lines.append(f"{name}: {len(result['drift'])} differences from {result['truth_name']} ({kinds}){accepted}")
+        for item in result["drift"]:
+            lines += [
+                f"  {item['severity']}: {item['object']}: {item['attribute']}: "
+                f"expected {_shown(item['expected'])}, found {_shown(item['found'])}",
+                *(f"    {line}" for line in f"remedy: {item['remedy']}".splitlines()),
+            ]
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def findings(projects: Any, passwords: Any, scratch: Any) -> list[str]:
     """Return one line for each thing that is wrong with the inputs of pg_migrate; nothing for values of a wrong type,
     which the specification reports."""
-    if not isinstance(projects, list) or not isinstance(passwords, Mapping):
+    if not isinstance(projects, list) or not isinstance(passwords, Mapping) or not isinstance(scratch, Mapping):
         return []
-    found = []
+    found = [f"pg_migrate_scratch: unknown key {key}" for key in sorted(scratch.keys() - SCRATCH_KEYS)]
+    if scratch.get("kind") in ("database", "url") and not scratch.get("url"):
+        found.append(f"pg_migrate_scratch: kind {scratch['kind']} needs a url")
     for index, project in enumerate(projects):
         where = f"pg_migrate_projects[{index}]"
         if (
@@ -52,6 +111,7 @@ def findings(projects: Any, passwords: Any) -> list[str]:
             found += [
                 f"{where}.databases[{place}]: unknown key {key}" for key in sorted(database.keys() - DATABASE_KEYS)
             ]
+            found += _verify_findings(f"{where}.databases[{place}].verify", database.get("verify"))
             user = database.get("user", f"{database['name']}_migrator")
             if not passwords.get(user):
                 found.append(
@@ -61,4 +121,16 @@ def findings(projects: Any, passwords: Any) -> list[str]:
         return found
     names = Counter(project["name"] for project in projects)
     found += [f"pg_migrate_projects: {name} is listed {count} times" for name, count in names.items() if count > 1]
+    return found
+
+
+def _verify_findings(where: str, verify: Any) -> list[str]:
+    if verify is None:
+        return []
+    if not isinstance(verify, Mapping):
+        return [f"{where}: needs keys such as truth and accept"]
+    found = [f"{where}: unknown key {key}" for key in sorted(verify.keys() - VERIFY_DEFAULTS.keys())]
+    truth = verify.get("truth", VERIFY_DEFAULTS["truth"])
+    if truth in ("snapshot", "spec") and not verify.get(truth):
+        found.append(f"{where}: truth {truth} needs the key {truth}, a path in the project")
     return found

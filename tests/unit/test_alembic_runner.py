@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from alembic.util import CommandError
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic_runner as runner
+from sqlalchemy import ARRAY, Column, Enum, Integer, MetaData, Sequence, Table, create_mock_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 
@@ -116,3 +119,96 @@ def test_named_driver(url: str, expected: str) -> None:
 def test_a_driver_that_is_not_there_is_named() -> None:
     with pytest.raises(runner.RunnerError, match="cannot import nodriver: install the driver there"):
         runner.named_driver("postgresql+nodriver://h/d")
+
+
+# The action create_models
+
+
+class _Context:
+    """As much of a MigrationContext as creating models needs."""
+
+    def __init__(self) -> None:
+        self.connection = create_mock_engine("postgresql+psycopg://", self._run)
+        self.connection.exec_driver_sql = self._run  # type: ignore[attr-defined]
+        self.statements: list[str] = []
+        self.transactions: list[bool] = []
+
+    def _run(self, statement: Any, *_arguments: Any) -> None:
+        self.statements.append(" ".join(str(statement).split()))
+
+    @contextlib.contextmanager
+    def begin_transaction(self, _per_migration: bool = False) -> Iterator[None]:
+        self.transactions.append(_per_migration)
+        yield
+
+
+def _models(*tables: str, **options: Any) -> MetaData:
+    metadata = MetaData(**options)
+    for name in tables:
+        Table(name, metadata, Column("id", Integer, primary_key=True))
+    return metadata
+
+
+def _create(metadata: Any) -> tuple[_Context, dict[str, Any]]:
+    facts: dict[str, Any] = {}
+    context = _Context()
+    runner.CreateModels({}, facts.update, None, metadata).work(context, lambda: pytest.fail("nothing may be migrated"))
+    return context, facts
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        (_models("a", "b"), ["a", "b"]),
+        ([_models("a"), _models("b")], ["a", "b"]),
+        ((_models("a"), None, _models()), ["a"]),
+    ],
+)
+def test_models_are_created(metadata: Any, expected: list[str]) -> None:
+    context, facts = _create(metadata)
+    created = [statement.split()[2] for statement in context.statements if statement.startswith("CREATE TABLE")]
+    assert (created, facts, context.transactions) == (expected, {"tables": len(expected)}, [True])
+
+
+def test_schemas_come_first() -> None:
+    metadata = _models("a", schema="Odd one")
+    metadata.create_all = lambda _connection: None  # type: ignore[method-assign]
+    context, _facts = _create(metadata)
+    assert context.statements == ['CREATE SCHEMA IF NOT EXISTS "Odd one"']
+
+
+def test_schemas_of_tables_types_and_sequences() -> None:
+    metadata = _models("a")
+    mood = Enum("good", "bad", name="mood", schema="types")
+    Table(
+        "b", metadata, Column("moods", ARRAY(mood)), Column("mood", Enum("x", name="y", schema="kinds")), schema="app"
+    )
+    Sequence("numbers", metadata=metadata, schema="counters")
+    assert runner.schemas_of([metadata, _models(schema="whole")]) == ["app", "counters", "kinds", "types", "whole"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (None, "env.py gives no target_metadata: models cannot be compared"),
+        ([], "env.py gives no target_metadata"),
+        ([None], "env.py gives no target_metadata"),
+        (_models(), "target_metadata has no tables: the modules that define the models are not imported by env.py"),
+        ([_models(), _models()], "target_metadata has no tables"),
+    ],
+)
+def test_models_that_are_not_there(metadata: Any, message: str) -> None:
+    with pytest.raises(runner.RunnerError, match=message):
+        _create(metadata)
+
+
+def test_models_that_cannot_be_created() -> None:
+    metadata = _models("a")
+
+    def fail(_connection: Any) -> None:
+        raise ProgrammingError("CREATE TABLE", {}, ValueError('type "vector" does not exist\nLINE 1: x'))
+
+    metadata.create_all = fail  # type: ignore[method-assign]
+    with pytest.raises(runner.RunnerError) as caught:
+        _create(metadata)
+    assert str(caught.value) == 'the models cannot be created: ValueError: type "vector" does not exist'

@@ -23,6 +23,7 @@ def test_databases_fill_in_what_is_usual() -> None:
         "user": "orders_migrator",
         "revision": "heads",
         "x": [],
+        "verify": {**_projects.VERIFY_DEFAULTS, "truth": "snapshot", "snapshot": "/opt/pgsteward/shop/project/alembic/snapshots"},
     }
 
 
@@ -51,7 +52,60 @@ def test_databases_fill_in_what_is_usual() -> None:
             SECRETS,
             "pg_migrate_projects[0].databases[0]: unknown key url",
         ),
+        (
+            [{"name": "shop", "databases": [{"name": "orders", "verify": {"truht": "spec"}}]}],
+            SECRETS,
+            "pg_migrate_projects[0].databases[0].verify: unknown key truht",
+        ),
+        (
+            [{"name": "shop", "databases": [{"name": "orders", "verify": {"truth": "spec"}}]}],
+            SECRETS,
+            "pg_migrate_projects[0].databases[0].verify: truth spec needs the key spec, a path in the project",
+        ),
+        (
+            [{"name": "shop", "databases": [{"name": "orders", "verify": "spec"}]}],
+            SECRETS,
+            "pg_migrate_projects[0].databases[0].verify: needs keys such as truth and accept",
+        ),
     ],
 )
 def test_findings(projects: Any, passwords: dict[str, str], finding: str | None) -> None:
-    assert _projects.findings(projects, passwords) == ([finding] if finding else [])
+    assert _projects.findings(projects, passwords, {}) == ([finding] if finding else [])
+
+
+@pytest.mark.parametrize(
+    ("scratch", "finding"),
+    [
+        ({"kind": "instance"}, None),
+        ({"kind": "database"}, "pg_migrate_scratch: kind database needs a url"),
+        ({"type": "database"}, "pg_migrate_scratch: unknown key type"),
+    ],
+)
+def test_scratch_findings(scratch: dict[str, str], finding: str | None) -> None:
+    assert _projects.findings([SHOP], SECRETS, scratch) == ([finding] if finding else [])
+
+
+def test_projects_of_ones_own_are_verified_by_their_models() -> None:
+    (record,) = _projects.databases([{**SHOP, "source": "/srv/shop"}], "/opt/pgsteward")
+    assert record["verify"]["truth"] == "metadata"
+    named = {**SHOP, "databases": [{"name": "orders", "verify": {"truth": "spec", "spec": "promises.yml"}}]}
+    (record,) = _projects.databases([named], "/opt/pgsteward")
+    assert record["verify"]["spec"] == "/opt/pgsteward/shop/project/promises.yml"
+    assert record["verify"]["snapshot"] is None
+
+
+def test_report_has_a_line_for_each_database_and_the_details() -> None:
+    drift = {"object": "column public.t.a", "attribute": "type", "expected": "text", "found": None, "severity": "wrong_results", "remedy": "one\ntwo"}
+    results = [
+        {"item": {"name": "a"}, "clean": True, "objects": 3, "truth_name": "snapshot s", "accepted": [], "drift": []},
+        {"item": {"name": "b"}, "clean": False, "objects": 3, "truth_name": "spec p", "accepted": [drift], "drift": [drift], "msg": "x"},
+        {"item": {"name": "c"}, "msg": "cannot connect"},
+    ]
+    assert _projects.report(results) == [
+        "a: clean, 3 objects are as in snapshot s",
+        "b: 1 differences from spec p (1 wrong_results), 1 accepted",
+        "  wrong_results: column public.t.a: type: expected text, found none",
+        "    remedy: one",
+        "    two",
+        "c: not verified: cannot connect",
+    ]
