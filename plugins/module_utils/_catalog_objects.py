@@ -38,6 +38,7 @@ _ACL_KINDS = {"r": "table", "S": "sequence", "f": "function", "T": "type", "n": 
 _SEQUENCE_RANGES = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 _STAMP = "pg_attver"  # the server's own, see COLUMNS
 _SECRET = re.compile(queries.SECRET, re.IGNORECASE)
+_PLAIN_AGGREGATE = {"kind": "n", "final_modify": "r", "moving_final_modify": "r"}
 _STATISTICS = {"d": "ndistinct", "f": "dependencies", "m": "mcv"}  # e comes with expressions
 
 Answers = Mapping[str, Any]
@@ -324,7 +325,7 @@ def _constraints(catalog: Catalog) -> None:
         if letter == "c":
             constraint["expression"] = _text(text)
         elif letter == "x":
-            constraint["definition"] = _text(text)
+            constraint["definition"] = str(_text(text)).removesuffix(" INITIALLY DEFERRED").removesuffix(" DEFERRABLE")
         if period:
             constraint["period" if letter == "f" else "without_overlaps"] = True
         constraint.update(
@@ -450,7 +451,9 @@ def _share(
     """Put what the index behind a constraint has into the constraint."""
     constraint.update(sparse(include=[numbers[int(key)] for key in included], nulls_not_distinct=extra.pop("nulls_not_distinct", None)))
     if constraint["type"] == "exclude":
+        # Its definition says all this.
         extra.pop("predicate", None)
+        extra.pop("options", None)
         constraint.pop("include", None)
     constraint.update(sparse(index={**extra, **remarks}))
 
@@ -548,9 +551,10 @@ def _functions(catalog: Catalog) -> None:
         attributes = catalog.common("pg_proc", item["oid"], item["owner"], item["acl"], "function")
         attributes["arguments"] = _text(item["arguments"])
         if item["aggregate"]:
-            plain = {"0", "n", "r", "-"}
             attributes["definition"] = {
-                key: value for key, value in item["aggregate"].items() if value is not None and str(value) not in plain and value is not False
+                key: value
+                for key, value in item["aggregate"].items()
+                if value not in (None, "-", False, 0) and _PLAIN_AGGREGATE.get(key) != value
             }
             attributes.update(sparse(returns=item["returns"], parallel=_parallel(item["parallel"])))
         else:
@@ -594,7 +598,7 @@ def _statistics(catalog: Catalog) -> None:
             "columns": [*(columns or ()), *map(_bracketed, expressions or ())],
         }
         named = [word for letter, word in _STATISTICS.items() if letter in kinds]
-        if len(named) < len(_STATISTICS):
+        if 0 < len(named) < len(_STATISTICS):
             attributes["kinds"] = named
         if target is not None and target >= 0:
             attributes["target"] = target
@@ -679,7 +683,7 @@ def _globals(catalog: Catalog) -> None:
             item["options"] = options_of(item["options"])
             _put_plain(catalog, kind, table, item, named, kind)
     for item in of("mappings", "pg_user_mapping"):
-        name = f"{item.pop('user')} on {quote_ident(item.pop('server'))}"
+        name = f"{quote_ident(item.pop('user'))} on {quote_ident(item.pop('server'))}"
         if not item.pop("visible"):
             catalog.unseen.append((f"user mapping {name}", "options"))
         item["options"] = options_of(item["options"])
@@ -709,10 +713,10 @@ def _publication(catalog: Catalog, item: Mapping[str, Any]) -> None:
                 all_tables=item["puballtables"],
                 tables=tables,
                 schemas=item["schemas"],
-                publish=[word for word in published if word not in missing] if missing else None,
                 via_partition_root=item["pubviaroot"],
                 generated_columns={"s": "stored"}.get(item.get("pubgencols") or ""),
             ),
+            **({"publish": [word for word in published if word not in missing]} if missing else {}),
         },
     )
 
@@ -733,7 +737,7 @@ def _subscriptions(catalog: Catalog) -> None:
 
 def _default_privileges(catalog: Catalog) -> None:
     for role, schema, letter, acl in catalog.answers.get("default_privileges") or ():
-        name = f"of {catalog.role(role)} on {_DEFAULT_PRIVILEGES[letter]}" + (f" in {quote_ident(schema)}" if schema else "")
+        name = f"of {quote_ident(catalog.role(role))} on {_DEFAULT_PRIVILEGES[letter]}" + (f" in {quote_ident(schema)}" if schema else "")
         held: Mapping[str, list[str]] | None = (
             granted(acl, _ACL_KINDS[letter]) if schema else privileges(acl, catalog.role(role), _ACL_KINDS[letter])
         )

@@ -446,9 +446,13 @@ SELECT json_build_object(
       'oid', e.oid, 'name', e.evtname, 'owner', e.evtowner, 'event', e.evtevent, 'function', e.evtfoid::regprocedure::text,
       'enabled', e.evtenabled, 'tags', e.evttags)), '[]')
     FROM pg_event_trigger e))
-""".replace("{first}", str(FIRST_NORMAL_OID))
-for _place, _options in (("{wrapper}", "w.fdwoptions"), ("{server}", "s.srvoptions"), ("{mapping}", "m.umoptions")):
-    GLOBALS = GLOBALS.replace(_place, _without_secrets(_options))
+"""
+GLOBALS = (
+    GLOBALS.replace("{first}", str(FIRST_NORMAL_OID))
+    .replace("{wrapper}", _without_secrets("w.fdwoptions"))
+    .replace("{server}", _without_secrets("s.srvoptions"))
+    .replace("{mapping}", _without_secrets("m.umoptions"))
+)
 
 # Everybody may see that subscriptions are there, and all of them but their connection strings, which are not asked for.
 SUBSCRIPTIONS = """

@@ -96,7 +96,7 @@ def _debian(_release: Release, _repository: str, version: int, instance: str) ->
         "build_packages": ["gcc", "make", "libc6-dev"],
         # Unpacked for a build and never installed: it would bring a whole compiler suite of its own along.
         "development_package": f"postgresql-server-dev-{version}",
-        "migration_packages": ["python3-venv", "python3-psycopg", "python3-packaging", "libpq5"],
+        "migration_packages": ["python3-venv", "python3-psycopg", "python3-packaging", "python3-yaml", "libpq5"],
         "bin_directory": f"{library}/bin",
         "pg_config": f"{library}/bin/pg_config",
         "library": f"{library}/lib/vector.so",
@@ -110,7 +110,7 @@ def _debian(_release: Release, _repository: str, version: int, instance: str) ->
 def _redhat(release: Release, repository: str, version: int, _instance: str) -> dict[str, Any]:
     """Return the layout of AppStream (one version at a time) or of PGDG (one directory per version); one instance of each."""
     common = ["python3-psycopg3", "python3-cryptography", "policycoreutils-python-utils", "logrotate"]
-    migration = ["python3-psycopg3", "python3-packaging", "libpq"]
+    migration = ["python3-psycopg3", "python3-packaging", "python3-pyyaml", "libpq"]
     if repository == PGDG:
         home, binaries = f"/var/lib/pgsql/{version}/data", f"/usr/pgsql-{version}/bin"
         packages = [f"postgresql{version}-server", f"postgresql{version}-contrib"]

@@ -20,13 +20,18 @@ def _each(severity: str, names: str) -> dict[str, str]:
 
 # What does not stand in a table is wrong_results.
 _MISSING = {
-    **_each(_AT_RISK, "constraint, trigger, rule, policy, event trigger, publication, default privileges, system privileges"),
+    **_each(
+        _AT_RISK, "constraint, trigger, rule, policy, event trigger, publication, default privileges, system privileges"
+    ),
     **_each(_SLOWER, "index, statistics"),
 }
 _EXTRA = {
     **_each(_AT_RISK, "publication, default privileges, system privileges"),
     **_each(_SLOWER, "index"),
-    **_each(_COSMETIC, "table, foreign table, view, materialized view, column, sequence, enum, domain, composite type, range type"),
+    **_each(
+        _COSMETIC,
+        "table, foreign table, view, materialized view, column, sequence, enum, domain, composite type, range type",
+    ),
     **_each(_COSMETIC, "base type, extension, schema, statistics, foreign data wrapper, server"),
 }
 # Of any kind of object.

@@ -233,7 +233,7 @@ class Truth:
     def drifts(self, found: Snapshot, scope: Scope) -> tuple[list[Drift], Objects]:
         """Return the differences, and the objects as expected."""
         if self.spec is not None:
-            return _spec.drifts(self.spec, found.objects), {}
+            return _drift.seen(_spec.drifts(self.spec, found.objects), found.unseen), {}
         assert self.expected is not None
         expected = _limited(self.expected, scope)
         there = found.objects
@@ -360,6 +360,9 @@ def _truth(params: Mapping[str, Any], connection: psycopg.Connection[Any], place
         return Truth(f"snapshot {path}", expected=_snapshot.parse(read_file(path, "snapshot"), path))
     if params["truth"] == "spec":
         path = params["spec"]
+        limits = [name for name in SCOPE_ARGUMENTS if params[name]]
+        if limits:
+            raise StewardError(f"{' and '.join(limits)} cannot be given with truth spec: what a spec does not name is not judged anyway")
         return Truth(f"spec {path}", spec=_spec.parse(read_file(path, "spec"), path))
     return _models(params, connection, place, temporary)
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "integration"), str(ROOT / ".cache" / "collections")]
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+sys.path.insert(0, str(ROOT / ".cache" / "collections"))
 
 import support
 from alembic.autogenerate import compare_metadata
@@ -53,7 +54,9 @@ def statements(number: int) -> list[str]:
     """Return what makes one table."""
     name, parent = f"t{number:05}", f"t{max(number - 1, 0):05}"
     columns = [
-        f"c{place} {TYPES[place % len(TYPES)]}" + " NOT NULL" * (place % 3 == 0) + " DEFAULT 'x'" * (TYPES[place % len(TYPES)] == "text")
+        f"c{place} {TYPES[place % len(TYPES)]}"
+        + " NOT NULL" * (place % 3 == 0)
+        + " DEFAULT 'x'" * (TYPES[place % len(TYPES)] == "text")
         for place in range(14)
     ]
     return [

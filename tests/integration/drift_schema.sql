@@ -9,6 +9,7 @@ GRANT USAGE ON SCHEMA app TO pgsteward_drift_reader WITH GRANT OPTION;
 GRANT CREATE ON SCHEMA public TO pgsteward_drift_writer;
 COMMENT ON SCHEMA app IS 'What the application holds';
 CREATE SCHEMA spare;
+CREATE SCHEMA public_too;
 CREATE SCHEMA "Odd schema.";
 
 CREATE EXTENSION vector;
@@ -32,9 +33,12 @@ COMMENT ON DOMAIN app.email IS 'An address';
 COMMENT ON CONSTRAINT email_form ON DOMAIN app.email IS 'One at';
 CREATE DOMAIN app.percent AS numeric(5, 2) CONSTRAINT percent_range CHECK (VALUE BETWEEN 0 AND 100);
 ALTER DOMAIN app.percent ADD CONSTRAINT percent_step CHECK (VALUE * 2 = round(VALUE * 2)) NOT VALID;
+CREATE DOMAIN app.plain_domain AS varchar(8);
 CREATE DOMAIN app.code AS varchar(8)[] CHECK (cardinality(VALUE) < 9);
 CREATE TYPE app.address AS (street text, city varchar(80) COLLATE "C", zip integer);
 COMMENT ON COLUMN app.address.zip IS 'Digits only';
+CREATE TYPE app.point AS (x integer, label text);
+CREATE TYPE app.bare_range AS RANGE (SUBTYPE = text);
 CREATE TYPE app.float_range AS RANGE (SUBTYPE = float8, SUBTYPE_DIFF = float8mi);
 CREATE TYPE app.word_range AS RANGE (SUBTYPE = text, COLLATION = "C", MULTIRANGE_TYPE_NAME = app.word_ranges);
 CREATE TYPE app.tiny;
@@ -63,6 +67,8 @@ COMMENT ON SEQUENCE app.plain_numbers IS 'Handed out by hand';
 CREATE FUNCTION app.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.touched := now(); RETURN NEW; END $$;
 CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
 CREATE FUNCTION app.watch() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
+CREATE FUNCTION app.watch_too() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
+CREATE FUNCTION app.plain(a integer DEFAULT 1) RETURNS integer LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION app.add(a integer, b integer DEFAULT 1, VARIADIC rest integer[] DEFAULT ARRAY[0, 0]) RETURNS integer
   LANGUAGE sql IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 5 AS 'SELECT a + b';
 CREATE FUNCTION app.sum_sql(a integer, b numeric) RETURNS numeric LANGUAGE sql STABLE RETURN a + b;
@@ -95,10 +101,13 @@ CREATE OPERATOR app.~=~ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = app.n
   RESTRICT = eqsel, JOIN = eqjoinsel);
 CREATE OPERATOR app.~!~ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = app.far, COMMUTATOR = OPERATOR(app.~!~),
   NEGATOR = OPERATOR(app.~=~));
+CREATE OPERATOR app.~/~ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = app.far);
 COMMENT ON OPERATOR app.~=~ (integer, integer) IS 'Nearly the same';
 CREATE OPERATOR FAMILY app.backwards USING btree;
 CREATE OPERATOR CLASS app.backwards_int FOR TYPE integer USING btree FAMILY app.backwards AS
   OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 btint4cmp(integer, integer);
+CREATE OPERATOR FAMILY app.bare USING gin;
+CREATE OPERATOR CLASS app.bare FOR TYPE integer USING gin FAMILY app.bare AS STORAGE text;
 COMMENT ON OPERATOR FAMILY app.backwards USING btree IS 'Largest first';
 COMMENT ON OPERATOR CLASS app.backwards_int USING btree IS 'Largest integer first';
 CREATE FUNCTION app.to_mood(integer) RETURNS app.mood LANGUAGE sql IMMUTABLE AS $$ SELECT 'ok'::app.mood $$;
@@ -113,6 +122,8 @@ CREATE TEXT SEARCH TEMPLATE app.simple (INIT = dsimple_init, LEXIZE = dsimple_le
 CREATE TEXT SEARCH DICTIONARY app.english (TEMPLATE = pg_catalog.simple, STOPWORDS = english, ACCEPT = false);
 CREATE TEXT SEARCH CONFIGURATION app.english (PARSER = pg_catalog."default");
 ALTER TEXT SEARCH CONFIGURATION app.english ADD MAPPING FOR asciiword, word WITH app.english, english_stem;
+CREATE TEXT SEARCH DICTIONARY app.bare (TEMPLATE = pg_catalog.simple);
+CREATE TEXT SEARCH CONFIGURATION app.bare (PARSER = pg_catalog."default");
 COMMENT ON TEXT SEARCH CONFIGURATION app.english IS 'For articles';
 COMMENT ON TEXT SEARCH DICTIONARY app.english IS 'Without the small words';
 
@@ -127,6 +138,7 @@ CREATE FUNCTION app.from_sql(internal) RETURNS internal LANGUAGE internal IMMUTA
 CREATE FUNCTION app.to_sql(internal) RETURNS app.tiny LANGUAGE internal IMMUTABLE AS 'prsd_lextype';
 CREATE TRANSFORM FOR app.tiny LANGUAGE sql (FROM SQL WITH FUNCTION app.from_sql(internal), TO SQL WITH FUNCTION app.to_sql(internal));
 CREATE ACCESS METHOD heap_too TYPE TABLE HANDLER heap_tableam_handler;
+CREATE ACCESS METHOD spare_method TYPE INDEX HANDLER bthandler;
 COMMENT ON ACCESS METHOD heap_too IS 'A heap as well';
 
 -- Tables
@@ -236,6 +248,32 @@ CREATE UNLOGGED TABLE app.cache (key text PRIMARY KEY, value text);
 CREATE TABLE app.odd (LIKE app.lines INCLUDING DEFAULTS) USING heap_too;
 CREATE TABLE app.addresses OF app.address (zip WITH OPTIONS DEFAULT 0, CHECK (zip >= 0));
 CREATE TABLE app.nothing ();
+CREATE TABLE app.ordered (a integer NOT NULL CONSTRAINT ordered_a_key UNIQUE, b integer);
+CREATE TABLE app.shuffled (a integer, b integer);
+CREATE TABLE app.lengths (word varchar(10), number numeric(10, 2), at timestamptz, twice integer GENERATED ALWAYS AS (1 + 1) STORED);
+CREATE TABLE app.keyed (a integer, b integer, c integer, CONSTRAINT keyed_key UNIQUE (a, b), CONSTRAINT keyed_check CHECK (c > 0));
+CREATE TABLE app.parents (a integer, b integer, c integer, UNIQUE (a, b), UNIQUE (c, b));
+CREATE TABLE app.parents_too (a integer, b integer, UNIQUE (a, b));
+CREATE TABLE app.children (a integer, b integer, c integer, CONSTRAINT children_fkey FOREIGN KEY (a, b) REFERENCES app.parents (a, b)
+  ON DELETE SET NULL (a));
+CREATE TABLE app.indexed (a integer, b integer, c text, d text);
+CREATE INDEX indexed_idx ON app.indexed (a, b);
+CREATE INDEX indexed_expression ON app.indexed (lower(c), (d || 'x'));
+CREATE INDEX indexed_partial ON app.indexed (a) WHERE a > 0;
+CREATE INDEX indexed_text ON app.indexed (c, d);
+CREATE UNIQUE INDEX indexed_unique ON app.indexed (a);
+CREATE TABLE app.parted (a integer, b text) PARTITION BY LIST (a);
+CREATE TABLE app.spans (a int4range, period tstzrange, CONSTRAINT spans_key UNIQUE (a, period),
+  CONSTRAINT spans_fkey FOREIGN KEY (a, period) REFERENCES app.spans (a, period));
+CREATE TABLE app.sorted (state varchar(9) CHECK (state IN ('a', 'b')), upper text GENERATED ALWAYS AS (
+    CASE WHEN state IN ('a', 'b') THEN upper(state) END) STORED);
+CREATE INDEX sorted_idx ON app.sorted ((state IN ('a', 'b'))) WHERE state IN ('a', 'c');
+CREATE TRIGGER sorted_touch BEFORE UPDATE ON app.sorted FOR EACH ROW WHEN (NEW.state IN ('a', 'b')) EXECUTE FUNCTION app.refuse();
+CREATE POLICY sorted_own ON app.sorted USING (state IN ('a', 'b')) WITH CHECK (state NOT IN ('c', 'd') AND upper BETWEEN 'a' AND 'f');
+CREATE RULE sorted_keep AS ON UPDATE TO app.sorted WHERE NEW.state IN ('a', 'b') DO ALSO INSERT INTO app.nothing DEFAULT VALUES;
+CREATE STATISTICS app.plain_stats ON a, b FROM app.ordered;
+CREATE STATISTICS app.sorted_stats ON (state IN ('a', 'b')), upper FROM app.sorted;
+CREATE FUNCTION app.sorting(what varchar) RETURNS boolean LANGUAGE sql RETURN what IN ('a', 'b') AND what::text > 'c';
 CREATE TABLE app.dropped (a integer, b integer, c integer, CHECK (c > 0));
 ALTER TABLE app.dropped DROP COLUMN b;
 CREATE INDEX dropped_c_idx ON app.dropped (c);
@@ -258,6 +296,8 @@ CREATE TABLE app.events_2025_a PARTITION OF app.events_2025 FOR VALUES IN ('a', 
 CREATE TABLE app.events_2025_rest PARTITION OF app.events_2025 DEFAULT;
 CREATE INDEX events_note_idx ON app.events (note, at DESC);
 CREATE INDEX events_half_idx ON ONLY app.events (kind);
+CREATE INDEX events_lone_idx ON ONLY app.events (person);
+CREATE INDEX events_2024_lone_idx ON app.events_2024 (person);
 CREATE INDEX events_2024_own_idx ON app.events_2024 (note) WHERE note IS NOT NULL;
 CREATE TRIGGER events_touch BEFORE INSERT ON app.events FOR EACH ROW EXECUTE FUNCTION app.refuse();
 CREATE TABLE app.hashed (a integer, b text COLLATE "C") PARTITION BY HASH (a, lower(b) text_pattern_ops);
@@ -269,12 +309,13 @@ CREATE TABLE app.event_notes (id bigint, at timestamptz, kind text, note text,
 
 -- Vectors
 
-CREATE TABLE app.items (id bigint PRIMARY KEY, small vector(3), big vector(8) NOT NULL, any_size vector, note text);
+CREATE TABLE app.items (id bigint PRIMARY KEY, small vector(3), big vector(8) NOT NULL, any_size vector, spare vector(3));
 CREATE INDEX items_hnsw_idx ON app.items USING hnsw (small vector_cosine_ops) WITH (m = 8, ef_construction = 32);
 CREATE INDEX items_ivf_idx ON app.items USING ivfflat (big vector_l2_ops) WITH (lists = 10);
+CREATE INDEX items_plain_idx ON app.items USING ivfflat (big vector_cosine_ops);
 CREATE INDEX items_halved_idx ON app.items USING hnsw ((big::halfvec(8)) halfvec_l2_ops);
 CREATE INDEX items_bits_idx ON app.items USING hnsw ((binary_quantize(small)::bit(3)) bit_hamming_ops);
-CREATE TABLE app.vectors (half halfvec(4) DEFAULT '[1,2,3,4]', sparse sparsevec(100), flags bit(3),
+CREATE TABLE app.vectors (half halfvec(4) DEFAULT '[1,2,3,4]', sparse sparsevec(100), flags bit(3), other halfvec(4),
   CHECK (l2_distance(half, '[0,0,0,0]') < 100));
 CREATE INDEX vectors_sparse_idx ON app.vectors USING hnsw (sparse sparsevec_l2_ops);
 
@@ -296,6 +337,7 @@ CREATE RECURSIVE VIEW app.counted (n) AS VALUES (1) UNION ALL SELECT n + 1 FROM 
 CREATE TRIGGER people_insert INSTEAD OF INSERT ON app.people FOR EACH ROW EXECUTE FUNCTION app.refuse();
 CREATE RULE people_delete AS ON DELETE TO app.people DO INSTEAD UPDATE app.persons SET active = false WHERE persons.id = OLD.id RETURNING OLD.id, OLD.name, OLD.mood;
 CREATE MATERIALIZED VIEW app.totals WITH (fillfactor = 75) AS SELECT person, sum(total) AS total FROM app.orders GROUP BY person WITH NO DATA;
+CREATE MATERIALIZED VIEW app.plain_totals AS SELECT person, sum(total) AS total FROM app.orders GROUP BY person;
 CREATE UNIQUE INDEX totals_person_idx ON app.totals (person);
 COMMENT ON MATERIALIZED VIEW app.totals IS 'Refreshed at night';
 ALTER MATERIALIZED VIEW app.totals ALTER COLUMN total SET STATISTICS 77;
@@ -312,6 +354,8 @@ CREATE USER MAPPING FOR pgsteward_drift_writer SERVER "far away" OPTIONS (user_n
 CREATE USER MAPPING FOR PUBLIC SERVER "far away";
 CREATE FOREIGN TABLE app.remote (id integer OPTIONS (column_name 'nr') NOT NULL, name text COLLATE "C" DEFAULT 'x', CHECK (id > 0))
   SERVER "far away" OPTIONS (table_name 'theirs');
+CREATE SERVER nearer FOREIGN DATA WRAPPER app_wrapper;
+CREATE FOREIGN TABLE app.remote_too (id integer) SERVER "far away";
 COMMENT ON FOREIGN TABLE app.remote IS 'Theirs';
 
 -- Replication
@@ -320,6 +364,7 @@ CREATE PUBLICATION some_tables FOR TABLE app.persons (id, name, mood), TABLE app
   TABLE ONLY app.animals WITH (publish = 'insert, update', publish_via_partition_root = true);
 CREATE PUBLICATION some_schemas FOR TABLES IN SCHEMA spare, TABLE app.animals;
 CREATE PUBLICATION everything FOR ALL TABLES;
+CREATE PUBLICATION bare;
 COMMENT ON PUBLICATION everything IS 'All there is';
 
 -- Privileges to come
@@ -331,7 +376,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE pgsteward_drift_owner REVOKE EXECUTE ON FUNCTI
 -- Names
 
 CREATE TABLE "Odd schema."."it's ""quoted"", dotted.and spaced" (
-  "select" integer PRIMARY KEY, "Grüße 名前" text, "a.b" integer, "dieser Name hat dreiundsechzig Bytes und keines mehr, wirklich!!" text,
+  "select" integer PRIMARY KEY, "Grüße 名前" text, "a.b" integer, "dieser Name hat dreiundsechzig Bytes und keines mehr, wirklich!" text,
   CONSTRAINT "odd ""check"".x" CHECK ("a.b" > 0));
 CREATE INDEX "odd index." ON "Odd schema."."it's ""quoted"", dotted.and spaced" ("a.b", lower("Grüße 名前"));
 CREATE TRIGGER "odd trigger" BEFORE INSERT ON "Odd schema."."it's ""quoted"", dotted.and spaced" FOR EACH ROW EXECUTE FUNCTION app.refuse();
@@ -340,12 +385,13 @@ CREATE RULE "odd rule" AS ON DELETE TO "Odd schema."."it's ""quoted"", dotted.an
 CREATE FUNCTION "Odd schema."."odd (function" ("a b" integer, "select" text DEFAULT ',)') RETURNS integer LANGUAGE sql RETURN 1;
 CREATE TYPE "Odd schema."."odd enum" AS ENUM ('a''b', 'c"d', 'e,f', ' ');
 CREATE SEQUENCE "Odd schema."."order";
-CREATE TABLE public.json ("system_user" integer, "json_table" text);
+CREATE TABLE public.json (json integer, "json_table" text);
 CREATE VIEW public.json_view AS SELECT * FROM public.json;
-CREATE INDEX json_idx ON public.json ("system_user");
+CREATE INDEX json_idx ON public.json (json_table);
 
 -- Last, or it would watch all this.
 
 CREATE EVENT TRIGGER app_watch ON ddl_command_end WHEN TAG IN ('DROP TABLE', 'CREATE TABLE') EXECUTE FUNCTION app.watch();
+CREATE EVENT TRIGGER bare ON sql_drop EXECUTE FUNCTION app.watch();
 ALTER EVENT TRIGGER app_watch ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER app_watch IS 'Looks on';

@@ -12,11 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import conninfo, sql
 
 # Every character of it wants quoting somewhere.
 PASSWORD = "p@ss %w:o/rd#?"
 ROOT = Path(__file__).resolve().parents[2]
+
+
+MAJORS = (15, 17, 18)  # what the lab's servers run
+
+
+def use_server(monkeypatch: pytest.MonkeyPatch, major: int) -> None:
+    """Let the test work on the lab's server of that version; skip it where that is not up."""
+    url = os.environ.get(f"PGSTEWARD_TEST_URL_{major}")
+    if not url:
+        pytest.skip(f"PGSTEWARD_TEST_URL_{major} names no server of PostgreSQL {major} (scenario default has one)")
+    monkeypatch.setenv("PGSTEWARD_TEST_URL", url)
 
 
 def server_url() -> str:

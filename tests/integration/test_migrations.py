@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,18 +18,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from databases import own_database
+from histories import MIGRATIONS, SYSTEMS, WITH_VECTORS, config_of
 from psycopg import sql
 from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from support import Database, drop_database, server_url
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 sys.path.insert(0, str(MIGRATIONS))
 
-from samples import powergym as gym  # noqa: E402
-
-SYSTEMS = ("face_recognition", "pixcrawler", "imagemanager", "cats_monitor", "powergym")
-WITH_VECTORS = ("face_recognition", "powergym")
+from samples import powergym as gym
 
 # What is in a database, as the server describes it, but for what belongs to an extension and Alembic's own table.
 CATALOG = """
@@ -64,13 +60,6 @@ SELECT 'function', p.oid::regprocedure::text, '' FROM pg_proc p WHERE pronamespa
 def catalog(database: Database) -> set[tuple[str, str, str]]:
     """Return everything that somebody made in the database."""
     return {(kind, name, definition) for kind, name, definition in database.rows(CATALOG)}
-
-
-def config_of(system: str, database: Database) -> Config:
-    """Return the configuration of a system, with the URL as our own runner sets it."""
-    config = Config(MIGRATIONS / "alembic.ini", ini_section=system)
-    config.set_main_option("sqlalchemy.url", database.url.replace("%", "%%"))
-    return config
 
 
 def history(system: str) -> list[Script]:

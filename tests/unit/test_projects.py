@@ -23,7 +23,11 @@ def test_databases_fill_in_what_is_usual() -> None:
         "user": "orders_migrator",
         "revision": "heads",
         "x": [],
-        "verify": {**_projects.VERIFY_DEFAULTS, "truth": "snapshot", "snapshot": "/opt/pgsteward/shop/project/alembic/snapshots"},
+        "verify": {
+            **_projects.VERIFY_DEFAULTS,
+            "truth": "snapshot",
+            "snapshot": "/opt/pgsteward/shop/project/alembic/snapshots",
+        },
     }
 
 
@@ -95,10 +99,25 @@ def test_projects_of_ones_own_are_verified_by_their_models() -> None:
 
 
 def test_report_has_a_line_for_each_database_and_the_details() -> None:
-    drift = {"object": "column public.t.a", "attribute": "type", "expected": "text", "found": None, "severity": "wrong_results", "remedy": "one\ntwo"}
+    drift = {
+        "object": "column public.t.a",
+        "attribute": "type",
+        "expected": "text",
+        "found": None,
+        "severity": "wrong_results",
+        "remedy": "one\ntwo",
+    }
     results = [
         {"item": {"name": "a"}, "clean": True, "objects": 3, "truth_name": "snapshot s", "accepted": [], "drift": []},
-        {"item": {"name": "b"}, "clean": False, "objects": 3, "truth_name": "spec p", "accepted": [drift], "drift": [drift], "msg": "x"},
+        {
+            "item": {"name": "b"},
+            "clean": False,
+            "objects": 3,
+            "truth_name": "spec p",
+            "accepted": [drift],
+            "drift": [drift],
+            "msg": "x",
+        },
         {"item": {"name": "c"}, "msg": "cannot connect"},
     ]
     assert _projects.report(results) == [

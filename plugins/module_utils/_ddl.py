@@ -1,0 +1,411 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Objects of a snapshot as SQL that makes them. Pure.
+
+Names of relations are as SQL quotes them, names of columns, constraints, indexes and roles are bare. Texts end without a semicolon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import qualified, quote_ident
+from ansible_collections.pgsteward.postgres.plugins.module_utils._located import Attributes
+from ansible_collections.pgsteward.postgres.plugins.module_utils._privileges import PUBLIC
+from ansible_collections.pgsteward.postgres.plugins.module_utils._quoting import literal
+from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import schema_of
+
+Grants = Mapping[str, Sequence[str]]  # role -> privileges; * after one says that it may be passed on
+
+# What GRANT and ALTER … OWNER TO call a kind; those that are not here are called by their name.
+_WORDS = {
+    "enum": "TYPE", "composite type": "TYPE", "range type": "TYPE", "base type": "TYPE", "function": "ROUTINE",
+    "procedure": "ROUTINE", "aggregate": "ROUTINE",
+}  # fmt: skip
+_GRANT_WORDS = {**_WORDS, "domain": "TYPE", "view": "TABLE", "materialized view": "TABLE", "foreign table": "TABLE", "column": "TABLE",
+    "server": "FOREIGN SERVER"}  # fmt: skip
+_PUBLIC_HAS = {
+    **dict.fromkeys(("function", "procedure", "aggregate"), ("EXECUTE",)),
+    **dict.fromkeys(("enum", "domain", "composite type", "range type", "base type", "language"), ("USAGE",)),
+}
+_EVERYTHING = ("DELETE", "INSERT", "REFERENCES", "SELECT", "TRIGGER", "TRUNCATE", "UPDATE")  # what ALL is of a table
+_ENABLED = {None: "ENABLE", "disabled": "DISABLE", "replica": "ENABLE REPLICA", "always": "ENABLE ALWAYS"}
+
+
+def names(items: Sequence[str]) -> str:
+    """Return bare names as a list."""
+    return ", ".join(map(quote_ident, items))
+
+
+def settings(values: Mapping[str, str], prefix: str = "") -> str:
+    """Return storage options as a list."""
+    return ", ".join(f"{prefix}{quote_ident(name)} = {literal(value)}" for name, value in values.items())
+
+
+# Columns
+
+
+def column(name: str, attributes: Attributes, sequence: str = "", typed: bool = False) -> str:
+    """Return the definition of a column. sequence: what stands in the brackets behind IDENTITY.
+
+    typed: its table is made of a type, which says what type the column has. column_details has what this leaves out.
+    """
+    words = [quote_ident(name), "WITH OPTIONS" if typed else attributes["type"]]
+    if "collation" in attributes and not typed:
+        words.append(f"COLLATE {attributes['collation']}")
+    if "default" in attributes:
+        words.append(f"DEFAULT {attributes['default']}")
+    if "generated" in attributes:
+        words.append(
+            f"GENERATED ALWAYS AS ({attributes['generated']}) {'VIRTUAL' if attributes.get('virtual') else 'STORED'}"
+        )
+    if "identity" in attributes and sequence:
+        words.append(f"GENERATED {attributes['identity'].upper()} AS IDENTITY ({sequence})")
+    if attributes.get("not_null"):
+        words.append("NOT NULL")
+    return " ".join(words)
+
+
+def column_details(table: str, name: str, attributes: Attributes) -> Iterator[str]:
+    """Yield what gives a new column that which its definition has no words for."""
+    alter = f"ALTER TABLE ONLY {table} ALTER COLUMN {quote_ident(name)} SET"
+    if "storage" in attributes:
+        yield f"{alter} STORAGE {attributes['storage'].upper()}"
+    if "compression" in attributes:
+        yield f"{alter} COMPRESSION {attributes['compression']}"
+    if "statistics" in attributes:
+        yield f"{alter} STATISTICS {attributes['statistics']}"
+    if "options" in attributes:
+        yield f"{alter} ({settings(attributes['options'])})"
+    yield from remarks("column", name, attributes, table)
+    yield from grants("column", table, lacking("column", None, attributes.get("privileges"), None), name)
+
+
+# Constraints
+
+
+def constraint(name: str, attributes: Attributes) -> str:
+    """Return a constraint as ADD takes it."""
+    body = _CONSTRAINTS[attributes["type"]](attributes)
+    if attributes.get("no_inherit"):
+        body += " NO INHERIT"
+    if attributes["type"] != "exclude":  # whose definition has it
+        body += timing(attributes)
+    if attributes.get("enforced") is False:
+        body += " NOT ENFORCED"
+    return f"CONSTRAINT {quote_ident(name)} {body}"
+
+
+def timing(attributes: Attributes) -> str:
+    """Return when a constraint is checked."""
+    return " DEFERRABLE" * bool(attributes.get("deferrable")) + " INITIALLY DEFERRED" * bool(
+        attributes.get("initially_deferred")
+    )
+
+
+def _key(attributes: Attributes) -> str:
+    behind = attributes.get("index", {})
+    words = [
+        attributes["type"].upper(),
+        *["NULLS NOT DISTINCT"] * bool(attributes.get("nulls_not_distinct")),
+        f"({names(attributes['columns'])}{' WITHOUT OVERLAPS' if attributes.get('without_overlaps') else ''})",
+    ]
+    if "include" in attributes:
+        words.append(f"INCLUDE ({names(attributes['include'])})")
+    if "options" in behind:
+        words.append(f"WITH ({settings(behind['options'])})")
+    if "tablespace" in behind:
+        words.append(f"USING INDEX TABLESPACE {quote_ident(behind['tablespace'])}")
+    return " ".join(words)
+
+
+def _foreign_key(attributes: Attributes) -> str:
+    def side(columns: Sequence[str]) -> str:
+        last = " PERIOD" if attributes.get("period") else ""
+        return ", ".join([*map(quote_ident, columns[:-1]), f"{last} {quote_ident(columns[-1])}".strip()])
+
+    words = [
+        f"FOREIGN KEY ({side(attributes['columns'])})",
+        f"REFERENCES {attributes['references']} ({side(attributes['referenced_columns'])})",
+    ]
+    if "match" in attributes:
+        words.append(f"MATCH {attributes['match'].upper()}")
+    if "on_update" in attributes:
+        words.append(f"ON UPDATE {attributes['on_update'].upper()}")
+    if "on_delete" in attributes:
+        words.append(f"ON DELETE {attributes['on_delete'].upper()}")
+    if "on_delete_columns" in attributes:
+        words.append(f"({names(attributes['on_delete_columns'])})")
+    return " ".join(words)
+
+
+_CONSTRAINTS: Mapping[str, Callable[[Attributes], str]] = {
+    "primary key": _key,
+    "unique": _key,
+    "foreign key": _foreign_key,
+    "check": lambda attributes: f"CHECK ({attributes['expression']})",
+    "exclude": lambda attributes: str(attributes["definition"]),
+}
+
+
+# Indexes
+
+
+def index(
+    name: str, attributes: Attributes, table: str, columns: Mapping[str, Any], how: str = "", only: bool = False
+) -> str | None:
+    """Return CREATE INDEX, or None when the snapshot tells too little. columns: those of the table. how: CONCURRENTLY or nothing."""
+    elements = [_element(attributes, place, columns) for place in range(len(attributes["columns"]))]
+    if None in elements:
+        return None
+    words = [
+        *["CREATE", *["UNIQUE"] * bool(attributes.get("unique")), "INDEX", *[how] * bool(how), quote_ident(name)],
+        *[
+            "ON",
+            *["ONLY"] * only,
+            table,
+            "USING",
+            quote_ident(attributes["method"]),
+            f"({', '.join(map(str, elements))})",
+        ],
+    ]
+    if "include" in attributes:
+        words.append(f"INCLUDE ({names(attributes['include'])})")
+    if attributes.get("nulls_not_distinct"):
+        words.append("NULLS NOT DISTINCT")
+    if "options" in attributes:
+        words.append(f"WITH ({settings(attributes['options'])})")
+    if "tablespace" in attributes:
+        words.append(f"TABLESPACE {quote_ident(attributes['tablespace'])}")
+    if "predicate" in attributes:
+        words.append(f"WHERE {attributes['predicate']}")
+    return " ".join(words)
+
+
+def _element(attributes: Attributes, place: int, columns: Mapping[str, Any]) -> str | None:
+    def beside(key: str) -> Any:
+        values = attributes.get(key)
+        return values[place] if values else None
+
+    text = attributes["columns"][place]
+    words = [text if text.startswith("(") and text not in columns else quote_ident(text)]
+    if beside("collations"):
+        words.append(f"COLLATE {beside('collations')}")
+    if beside("opclasses"):
+        words.append(beside("opclasses"))
+    if beside("opclass_options"):
+        # They follow the operator class's name, which a snapshot leaves out when it is the usual one.
+        if not beside("opclasses"):
+            return None
+        words.append(f"({settings(beside('opclass_options'))})")
+    if beside("orders"):
+        words.append(beside("orders"))
+    return " ".join(words)
+
+
+def index_details(name: str, attributes: Attributes, table: str) -> Iterator[str]:
+    """Yield what gives a new index that which CREATE INDEX has no words for. name is bare."""
+    full = f"{schema_of(table)}.{quote_ident(name)}"
+    for number, target in enumerate(attributes.get("statistics", ()), start=1):
+        if (target if target is not None else -1) >= 0:
+            yield f"ALTER INDEX {full} ALTER COLUMN {number} SET STATISTICS {target}"
+    if attributes.get("clustered"):
+        yield f"ALTER TABLE {table} CLUSTER ON {quote_ident(name)}"
+    if attributes.get("replica_identity"):
+        yield f"ALTER TABLE {table} REPLICA IDENTITY USING INDEX {quote_ident(name)}"
+    yield from remarks("index", full, attributes)
+
+
+def constraint_details(name: str, attributes: Attributes, table: str) -> Iterator[str]:
+    """Yield what gives a new constraint of a table, or the index behind it, that which ADD has no words for."""
+    yield from remarks("constraint", name, attributes, table)
+    yield from index_details(name, attributes.get("index", {}), table)
+
+
+# Triggers, rules, policies
+
+
+def switch(kind: str, name: str, table: str, enabled: str | None) -> str:
+    """Return what sets when a trigger or rule of a table, or an event trigger, fires."""
+    if kind == "event trigger":
+        return f"ALTER EVENT TRIGGER {name} {_ENABLED[enabled]}"
+    return f"ALTER TABLE ONLY {table} {_ENABLED[enabled]} {kind.upper()} {quote_ident(name)}"
+
+
+def defined(kind: str, name: str, attributes: Attributes, table: str) -> Iterator[str]:
+    """Yield what makes a trigger or a rule."""
+    yield attributes["definition"].rstrip("; \n")
+    if "enabled" in attributes:
+        yield switch(kind, name, table, attributes["enabled"])
+    yield from remarks(kind, name, attributes, table)
+
+
+def policy(name: str, attributes: Attributes, table: str) -> Iterator[str]:
+    """Yield what makes a policy of row security."""
+    words = [f"CREATE POLICY {quote_ident(name)} ON {table}"]
+    if attributes.get("permissive") is False:
+        words.append("AS RESTRICTIVE")
+    if "command" in attributes:
+        words.append(f"FOR {attributes['command'].upper()}")
+    if "roles" in attributes:
+        words.append(f"TO {', '.join(map(grantee, attributes['roles']))}")
+    if "using" in attributes:
+        words.append(f"USING ({attributes['using']})")
+    if "check" in attributes:
+        words.append(f"WITH CHECK ({attributes['check']})")
+    yield " ".join(words)
+    yield from remarks("policy", name, attributes, table)
+
+
+def row_security(table: str, wanted: str | None, there: str | None = None) -> Iterator[str]:
+    """Yield what switches row security on as far as wanted and not there yet; never what switches it off."""
+    for word in ("enable", "force"):
+        if _secured(wanted, word) and not _secured(there, word):
+            yield f"ALTER TABLE {table} {word.upper()} ROW LEVEL SECURITY"
+
+
+def _secured(value: str | None, word: str) -> bool:
+    return value in {"enable": ("enabled", "forced"), "force": ("forced", "forced, not enabled")}[word]
+
+
+# Sequences and types
+
+
+def sequence_options(attributes: Attributes) -> str:
+    """Return how a sequence counts. Where it starts is said whenever its limits are not the usual ones, which would move it."""
+    falling = attributes.get("increment", 1) < 0
+    values = {
+        "INCREMENT BY": attributes.get("increment"),
+        "MINVALUE": attributes.get("minimum"),
+        "MAXVALUE": attributes.get("maximum"),
+        "START WITH": attributes.get("start"),
+        "CACHE": attributes.get("cache"),
+    }
+    if values["START WITH"] is None and ("minimum" in attributes or "maximum" in attributes):
+        values["START WITH"] = -1 if falling else 1
+    words = [f"{word} {value}" for word, value in values.items() if value is not None]
+    return " ".join([*words, *["CYCLE"] * bool(attributes.get("cycle"))])
+
+
+def sequence(name: str, attributes: Attributes) -> str:
+    """Return CREATE SEQUENCE."""
+    unlogged = "UNLOGGED " if attributes.get("persistence") == "unlogged" else ""
+    return f"CREATE {unlogged}SEQUENCE {name} AS {attributes['type']} {sequence_options(attributes)}".rstrip()
+
+
+def enum(name: str, attributes: Attributes) -> str:
+    """Return CREATE TYPE of an enum."""
+    return f"CREATE TYPE {name} AS ENUM ({', '.join(map(literal, attributes['labels_in_order']))})"
+
+
+def new_labels(name: str, wanted: Sequence[str], there: Sequence[str]) -> list[str] | None:
+    """Return what adds the labels that an enum lacks, or None when those that are there are not among the wanted in that order."""
+    remaining = iter(wanted)
+    if not all(label in remaining for label in there):
+        return None
+    statements = []
+    for place, label in enumerate(wanted):
+        if label not in there:
+            where = f" AFTER {literal(wanted[place - 1])}" if place else f" BEFORE {literal(there[0])}" if there else ""
+            statements.append(f"ALTER TYPE {name} ADD VALUE {literal(label)}{where}")
+    return statements
+
+
+def domain(name: str, attributes: Attributes) -> str:
+    """Return CREATE DOMAIN without its constraints."""
+    words = [f"CREATE DOMAIN {name} AS {attributes['base']}"]
+    if "collation" in attributes:
+        words.append(f"COLLATE {attributes['collation']}")
+    if "default" in attributes:
+        words.append(f"DEFAULT {attributes['default']}")
+    if attributes.get("not_null"):
+        words.append("NOT NULL")
+    return " ".join(words)
+
+
+def composite(name: str, attributes: Attributes) -> str:
+    """Return CREATE TYPE of a composite type."""
+    columns = attributes.get("columns", {})
+    fields = [column(field, columns[field]) for field in attributes.get("column_order", ())]
+    return f"CREATE TYPE {name} AS ({', '.join(fields)})"
+
+
+# What every kind has
+
+
+def owned(kind: str, name: str, attributes: Attributes) -> Iterator[str]:
+    """Yield what gives an object to its owner, where that is known."""
+    if "owner" in attributes:
+        yield f"ALTER {_WORDS.get(kind, kind.upper())} {name} OWNER TO {quote_ident(attributes['owner'])}"
+
+
+def remarks(kind: str, name: str, attributes: Attributes, table: str = "", of_domain: bool = False) -> Iterator[str]:
+    """Yield what comments on an object, or on a part, which is named bare and with its table."""
+    if "comment" in attributes:
+        yield f"COMMENT ON {_target(kind, name, table, of_domain)} IS {literal(attributes['comment'])}"
+
+
+def _target(kind: str, name: str, table: str, of_domain: bool) -> str:
+    if kind == "column":
+        return f"COLUMN {table}.{quote_ident(name)}"
+    if table and kind != "index":
+        return f"{kind.upper()} {quote_ident(name)} ON {'DOMAIN ' if of_domain else ''}{table}"
+    if kind == "cast":
+        return f"CAST ({name.replace(' as ', ' AS ')})"
+    return f"{_WORDS.get(kind, kind.upper())} {name}"
+
+
+def grantee(role: str) -> str:
+    """Return whom a GRANT or a policy names, from a snapshot's name of a role."""
+    return PUBLIC if role == PUBLIC else quote_ident(role)
+
+
+def lacking(kind: str, owner: str | None, wanted: Grants | None, there: Grants | None) -> dict[str, list[str]]:
+    """Return role -> privileges that are wanted and not there; None is what an object has that nobody granted anything on."""
+    held = _granted(kind, owner, there)
+    found = {}
+    for role, privileges in _granted(kind, owner, wanted).items():
+        has = {item for privilege in held.get(role, ()) for item in _single(kind, privilege)}
+        if "ALL" in has:
+            continue
+        missing = [
+            item
+            for privilege in privileges
+            for item in _single(kind, privilege)
+            if not {item, item.rstrip("*") + "*"} & has
+        ]
+        if missing:
+            found[role] = list(privileges) if not has else missing
+    return found
+
+
+def _granted(kind: str, owner: str | None, held: Grants | None) -> Grants:
+    """Return all that roles have; an owner who is not in the list has everything."""
+    own = {owner: ["ALL"]} if owner is not None and kind != "column" else {}
+    if held is None:
+        return {**own, **({PUBLIC: _PUBLIC_HAS[kind]} if kind in _PUBLIC_HAS else {})}
+    return {**own, **held}
+
+
+def _single(kind: str, privilege: str) -> Sequence[str]:
+    """Return the privileges that ALL stands for; of other kinds than tables only an owner has ALL."""
+    if privilege.rstrip("*") != "ALL" or _GRANT_WORDS.get(kind, kind.upper()) != "TABLE":
+        return (privilege,)
+    return [word + privilege[3:] for word in _EVERYTHING]
+
+
+def grants(kind: str, name: str, missing: Grants, column_name: str = "") -> Iterator[str]:
+    """Yield what grants the missing privileges; those on a column name its table too."""
+    on = f"{_GRANT_WORDS.get(kind, kind.upper())} {name}"
+    of = f" ({quote_ident(column_name)})" if column_name else ""
+    for role, privileges in missing.items():
+        for passed_on in (False, True):
+            words = [privilege.rstrip("*") for privilege in privileges if privilege.endswith("*") is passed_on]
+            if words:
+                listed = ", ".join(f"{word}{of}" for word in words)
+                yield f"GRANT {listed} ON {on} TO {grantee(role)}{' WITH GRANT OPTION' * passed_on}"
+
+
+def extension(name: str, attributes: Attributes) -> str:
+    """Return CREATE EXTENSION."""
+    return f"CREATE EXTENSION {name} WITH SCHEMA {qualified(attributes['schema'])} VERSION {literal(attributes['version'])}"
