@@ -114,9 +114,12 @@ def _sequence(new: Missing) -> Script | None:
 
 
 def _statistics(new: Missing) -> Script:
-    target = new.attributes.get("target")
+    table, target = new.attributes["table"], new.attributes.get("target")
+    columns = next(
+        (new.expected[kind][table]["columns"] for kind in _RELATIONS if table in new.expected.get(kind, {})), {}
+    )
     after = [] if target is None else [f"ALTER STATISTICS {new.name} SET STATISTICS {target}"]
-    return _made(new, new.attributes["definition"], after)
+    return _made(new, _ddl.statistics(new.name, new.attributes, columns), after)
 
 
 # Views
@@ -166,8 +169,10 @@ def _table(new: Missing) -> Script | None:
     ]
     constraints, notes = _constraints(new)
     if "bound" in new.attributes:
-        attach = f"ALTER TABLE {new.attributes['partition_of']} ATTACH PARTITION {new.name} {new.attributes['bound']}"
-        constraints.append(attach)
+        # Its indexes become parts of the parent's by this; without them the parent would have others made.
+        parts.append(
+            f"ALTER TABLE {new.attributes['partition_of']} ATTACH PARTITION {new.name} {new.attributes['bound']}"
+        )
     return _made(new, _create_table(new, columns), [*details, *sequences, *constraints, *parts], notes)
 
 
@@ -220,7 +225,7 @@ def _is_parents(new: Missing, column: str, held: Attributes) -> bool:
 
 
 def _constraints(new: Missing) -> tuple[list[str], list[str]]:
-    """Return what adds the constraints of a new table, and notes about foreign keys that have to wait for another table."""
+    """Return what adds the constraints of a new table, and notes about foreign keys that want another table first."""
     statements: list[str] = []
     notes: list[str] = []
     # Keys come first: foreign keys of the table may refer to its own.
@@ -229,8 +234,11 @@ def _constraints(new: Missing) -> tuple[list[str], list[str]]:
             continue
         other = held.get("references", new.name)
         if other != new.name and not any(other in new.found.get(kind, {}) for kind in ("table", "foreign table")):
-            notes.append(f"its foreign key {quote_ident(name)} can be added when there is a table {other}")
-            continue
+            # To a partitioned table it cannot be added without a scan later; others add it when both are there.
+            if "partition_by" not in new.attributes:
+                notes.append(f"its foreign key {quote_ident(name)} can be added when there is a table {other}")
+                continue
+            notes.append(f"the table {other} has to be there first")
         statements.append(f"ALTER TABLE {new.name} ADD {_ddl.constraint(name, held)}{_unvalidated(held)}")
         statements += _ddl.constraint_details(name, held, new.name)
     return statements, notes

@@ -187,8 +187,7 @@ def _element(attributes: Attributes, place: int, columns: Mapping[str, Any]) -> 
         values = attributes.get(key)
         return values[place] if values else None
 
-    text = attributes["columns"][place]
-    words = [text if text.startswith("(") and text not in columns else quote_ident(text)]
+    words = [_term(attributes["columns"][place], columns)]
     if beside("collations"):
         words.append(f"COLLATE {beside('collations')}")
     if beside("opclasses"):
@@ -201,6 +200,11 @@ def _element(attributes: Attributes, place: int, columns: Mapping[str, Any]) -> 
     if beside("orders"):
         words.append(beside("orders"))
     return " ".join(words)
+
+
+def _term(text: str, columns: Mapping[str, Any]) -> str:
+    """Return a column or an expression, which stands in brackets, of a table that has the columns."""
+    return text if text.startswith("(") and text not in columns else quote_ident(text)
 
 
 def index_details(name: str, attributes: Attributes, table: str) -> Iterator[str]:
@@ -328,6 +332,13 @@ def composite(name: str, attributes: Attributes) -> str:
     columns = attributes.get("columns", {})
     fields = [column(field, columns[field]) for field in attributes.get("column_order", ())]
     return f"CREATE TYPE {name} AS ({', '.join(fields)})"
+
+
+def statistics(name: str, attributes: Attributes, columns: Mapping[str, Any]) -> str:
+    """Return CREATE STATISTICS. columns: those of the table."""
+    kinds = f" ({', '.join(attributes['kinds'])})" if "kinds" in attributes else ""
+    terms = ", ".join(_term(text, columns) for text in attributes["columns"])
+    return f"CREATE STATISTICS {name}{kinds} ON {terms} FROM {attributes['table']}"
 
 
 # What every kind has

@@ -164,6 +164,12 @@ def _owned_by(change: Change) -> Iterator[str]:
         yield f"ALTER SEQUENCE {change.wanted.name} OWNED BY {change.expected}"
 
 
+def _partition_of(change: Change) -> Iterator[str]:
+    """Yield what makes a partition's index a part of its parent's; a table's rows would be read for that."""
+    if change.wanted.kind == "index" and change.expected is not None and change.found is None:
+        yield f"ALTER INDEX {change.expected} ATTACH PARTITION {change.there.name}"
+
+
 def _valid(change: Change) -> Iterator[str]:
     """Yield what validates; an index of a partitioned table is valid when those of the partitions are."""
     there = change.there
@@ -181,6 +187,7 @@ _CHANGES: Mapping[str, Callable[[Change], Iterator[str]]] = {
     "enabled": _enabled,
     "labels_in_order": _labels,
     "owned_by": _owned_by,
+    "partition_of": _partition_of,
     "privileges": _privileges,
     "row_security": _row_security,
     "statistics": _statistics,
@@ -250,6 +257,7 @@ _SENTENCES: Mapping[tuple[str, str], str] = {
         "index",
         "valid",
     ): "{object} is not valid: on a partitioned table attach a valid index of each partition; elsewhere build it anew by a revision",
+    ("table", "partition_of"): _ALONE + ": attaching it reads its rows unless a valid check says the same as the bound",
     ("constraint", "*"): _REPLACED,
     ("policy", "*"): "write a revision that alters {object}: {attribute} is {found}, expected {expected}",
     ("index", "*"): _REBUILT,

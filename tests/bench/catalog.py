@@ -52,7 +52,7 @@ def fill(database: support.Database, tables: int) -> None:
 
 def statements(number: int) -> list[str]:
     """Return what makes one table."""
-    name, parent = f"t{number:05}", f"t{max(number - 1, 0):05}"
+    name, parent = f"t{number:05}", f"t{number // 10:05}"  # a tree: reflection follows a chain by recursion
     columns = [
         f"c{place} {TYPES[place % len(TYPES)]}"
         + " NOT NULL" * (place % 3 == 0)

@@ -31,8 +31,8 @@ def _comment(what: str, object_: str) -> Case:
     return _case(f"comment on {object_}", f"COMMENT ON {what} IS 'Said otherwise'", f"{object_}: comment")
 
 
-def _owner(what: str, object_: str) -> Case:
-    return _case(f"owner of {object_}", f"ALTER {what} OWNER TO pgsteward_drift_writer", f"{object_}: owner")
+def _owner(what: str, object_: str, role: str = "pgsteward_drift_writer") -> Case:
+    return _case(f"owner of {object_}", f"ALTER {what} OWNER TO {role}", f"{object_}: owner")
 
 
 def _gone(what: str, object_: str) -> Case:
@@ -308,8 +308,8 @@ INDEXES = (
           "index app.persons_tags_idx: valid"),
     _case("left behind by a failed build", """INSERT INTO app.indexed (a) VALUES (1), (1);
       CREATE UNIQUE INDEX CONCURRENTLY failed_idx ON app.indexed (a)""", "index app.failed_idx: existence"),
-    _case("left invalid by a failed build", """INSERT INTO app.indexed (a) VALUES (1), (1); DROP INDEX app.indexed_unique;
-      CREATE UNIQUE INDEX CONCURRENTLY indexed_unique ON app.indexed (a)""", "index app.indexed_unique: valid"),
+    _case("left invalid by a failed build", """INSERT INTO app.indexed (b) VALUES (1), (1); DROP INDEX app.indexed_unique;
+      CREATE UNIQUE INDEX CONCURRENTLY indexed_unique ON app.indexed (b)""", "index app.indexed_unique: valid"),
     _case("index of partitions completed", """CREATE INDEX half_1 ON app.events_2024 (kind); CREATE INDEX half_2 ON app.events_2025 (kind);
       ALTER INDEX app.events_half_idx ATTACH PARTITION app.half_1; ALTER INDEX app.events_half_idx ATTACH PARTITION app.half_2""",
           "index app.half_1: existence", "index app.events_half_idx: valid", "index app.half_2: existence",
@@ -495,7 +495,7 @@ FUNCTIONS = (
           "function app.plain(bigint): existence", "function app.plain(integer): existence"),
     _case("result", "DROP FUNCTION app.plain; CREATE FUNCTION app.plain(a integer DEFAULT 1) RETURNS SETOF integer LANGUAGE sql AS 'SELECT 1'",
           "function app.plain(integer): returns"),
-    _case("language", "CREATE OR REPLACE FUNCTION app.plain(a integer DEFAULT 1) RETURNS integer LANGUAGE plpgsql AS 'SELECT 1'",
+    _case("language", "CREATE OR REPLACE FUNCTION app.plain(a integer DEFAULT 1) RETURNS integer LANGUAGE app_language AS 'SELECT 1'",
           "function app.plain(integer): language"),
     _case("body", "CREATE OR REPLACE FUNCTION app.plain(a integer DEFAULT 1) RETURNS integer LANGUAGE sql AS 'SELECT 2'", "function app.plain(integer): body"),
     _case("space in a body", "CREATE OR REPLACE FUNCTION app.plain(a integer DEFAULT 1) RETURNS integer LANGUAGE sql AS 'SELECT 1 '",
@@ -547,8 +547,8 @@ FUNCTIONS = (
 
 STATISTICS = (
     _gone("STATISTICS app.persons_stats", "statistics app.persons_stats"),
-    _case("kinds of statistics", "DROP STATISTICS app.plain_stats; CREATE STATISTICS app.plain_stats (mcv) ON a, b FROM app.ordered", "statistics app.plain_stats: kinds"),
-    _case("columns of statistics", "DROP STATISTICS app.plain_stats; CREATE STATISTICS app.plain_stats ON a, (b + 1) FROM app.ordered",
+    _case("kinds of statistics", "DROP STATISTICS app.plain_stats; CREATE STATISTICS app.plain_stats (mcv) ON a, b FROM app.parents", "statistics app.plain_stats: kinds"),
+    _case("columns of statistics", "DROP STATISTICS app.plain_stats; CREATE STATISTICS app.plain_stats ON a, (b + 1) FROM app.parents",
           "statistics app.plain_stats: columns"),
     _case("table of statistics", "DROP STATISTICS app.plain_stats; CREATE STATISTICS app.plain_stats ON a, b FROM app.shuffled",
           "statistics app.plain_stats: table"),
@@ -583,7 +583,7 @@ OPERATORS = (
     _owner("OPERATOR FAMILY app.backwards USING btree", "operator family app.backwards using btree"),
     _comment("OPERATOR FAMILY app.backwards USING btree", "operator family app.backwards using btree"),
     _case("operator family added", "CREATE OPERATOR FAMILY app.new USING hash", "operator family app.new using hash: existence"),
-    _case("operator class", "DROP OPERATOR CLASS app.bare USING gin; CREATE OPERATOR CLASS app.bare FOR TYPE bigint USING gin FAMILY app.bare AS STORAGE text",
+    _case("type of an operator class", "DROP OPERATOR CLASS app.bare USING gin; CREATE OPERATOR CLASS app.bare FOR TYPE bigint USING gin FAMILY app.bare AS STORAGE text",
           "operator class app.bare using gin: type"),
     _case("storage of an operator class", "DROP OPERATOR CLASS app.bare USING gin; CREATE OPERATOR CLASS app.bare FOR TYPE integer USING gin"
           " FAMILY app.bare AS STORAGE name", "operator class app.bare using gin: storage"),
@@ -647,7 +647,7 @@ GLOBALS = (
     _case("trusted language", "UPDATE pg_catalog.pg_language SET lanpltrusted = false WHERE lanname = 'app_language'", "language app_language: trusted"),
     _case("validator of a language", "CREATE OR REPLACE TRUSTED LANGUAGE app_language HANDLER app.handler INLINE app.inline"
           " VALIDATOR pg_catalog.plpgsql_validator", "language app_language: validator"),
-    _owner("LANGUAGE app_language", "language app_language"),
+    _owner("LANGUAGE app_language", "language app_language", "pgsteward_drift_owner"),
     _comment("LANGUAGE app_language", "language app_language"),
     _case("privilege on a language", "REVOKE USAGE ON LANGUAGE app_language FROM PUBLIC", "language app_language: privileges"),
     _gone("LANGUAGE app_language", "language app_language"),

@@ -261,7 +261,7 @@ CREATE INDEX indexed_idx ON app.indexed (a, b);
 CREATE INDEX indexed_expression ON app.indexed (lower(c), (d || 'x'));
 CREATE INDEX indexed_partial ON app.indexed (a) WHERE a > 0;
 CREATE INDEX indexed_text ON app.indexed (c, d);
-CREATE UNIQUE INDEX indexed_unique ON app.indexed (a);
+CREATE UNIQUE INDEX indexed_unique ON app.indexed (b);
 CREATE TABLE app.parted (a integer, b text) PARTITION BY LIST (a);
 CREATE TABLE app.spans (a int4range, period tstzrange, CONSTRAINT spans_key UNIQUE (a, period),
   CONSTRAINT spans_fkey FOREIGN KEY (a, period) REFERENCES app.spans (a, period));
@@ -270,8 +270,8 @@ CREATE TABLE app.sorted (state varchar(9) CHECK (state IN ('a', 'b')), upper tex
 CREATE INDEX sorted_idx ON app.sorted ((state IN ('a', 'b'))) WHERE state IN ('a', 'c');
 CREATE TRIGGER sorted_touch BEFORE UPDATE ON app.sorted FOR EACH ROW WHEN (NEW.state IN ('a', 'b')) EXECUTE FUNCTION app.refuse();
 CREATE POLICY sorted_own ON app.sorted USING (state IN ('a', 'b')) WITH CHECK (state NOT IN ('c', 'd') AND upper BETWEEN 'a' AND 'f');
-CREATE RULE sorted_keep AS ON UPDATE TO app.sorted WHERE NEW.state IN ('a', 'b') DO ALSO INSERT INTO app.nothing DEFAULT VALUES;
-CREATE STATISTICS app.plain_stats ON a, b FROM app.ordered;
+CREATE RULE sorted_keep AS ON UPDATE TO app.sorted WHERE NEW.state IN ('a', 'b') DO ALSO INSERT INTO app.keyed DEFAULT VALUES;
+CREATE STATISTICS app.plain_stats ON a, b FROM app.parents;
 CREATE STATISTICS app.sorted_stats ON (state IN ('a', 'b')), upper FROM app.sorted;
 CREATE FUNCTION app.sorting(what varchar) RETURNS boolean LANGUAGE sql RETURN what IN ('a', 'b') AND what::text > 'c';
 CREATE TABLE app.dropped (a integer, b integer, c integer, CHECK (c > 0));

@@ -24,9 +24,23 @@ def shell(host: str, script: str, user: str = "postgres") -> str:
 
 def schema_info(host: str, **options: Any) -> dict[str, Any]:
     """Run the module on a host as the account postgres, and return its result."""
-    command = ["ansible", "-i", str(lab.INVENTORY), host, "--become", "--become-user", "postgres", "-m", "pgsteward.postgres.schema_info"]
+    command = [
+        "ansible",
+        "-i",
+        str(lab.INVENTORY),
+        host,
+        "--become",
+        "--become-user",
+        "postgres",
+        "-m",
+        "pgsteward.postgres.schema_info",
+    ]
     paths = {"ANSIBLE_CONFIG": "ansible.cfg", "ANSIBLE_COLLECTIONS_PATH": ".cache/collections"}
-    environment = {**os.environ, **{name: str(lab.ROOT / path) for name, path in paths.items()}, "ANSIBLE_FORCE_COLOR": "false"}
+    environment = {
+        **os.environ,
+        **{name: str(lab.ROOT / path) for name, path in paths.items()},
+        "ANSIBLE_FORCE_COLOR": "false",
+    }
     run = subprocess.run(
         [*command, "-a", json.dumps(options), "-e", "ansible_remote_tmp=/tmp", "-o"],
         capture_output=True, text=True, check=False, cwd=lab.ROOT, env=environment,
@@ -37,7 +51,11 @@ def schema_info(host: str, **options: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def pooler(server: str) -> Iterator[dict[str, str]]:
     """Run a PgBouncer on the host for each mode; return the directory of each mode's socket."""
-    shell(server, "export DEBIAN_FRONTEND=noninteractive; apt-get -qq install -y pgbouncer >/dev/null; systemctl stop pgbouncer", "root")
+    shell(
+        server,
+        "export DEBIAN_FRONTEND=noninteractive; apt-get -qq install -y pgbouncer >/dev/null; systemctl stop pgbouncer",
+        "root",
+    )
     directories = {mode: f"{POOLER}/{mode}" for mode in ("transaction", "session", "statement")}
     try:
         for mode, directory in directories.items():
@@ -95,19 +113,30 @@ def pair(server: str) -> Iterator[dict[str, int]]:
         return f"{binaries}/pg_ctl start -w -s -D {CLUSTER}/{name} -l {CLUSTER}/{name}.log -o '{options}'"
 
     try:
-        shell(server, f"mkdir -m 700 {CLUSTER}; {binaries}/initdb -A peer -N -D {CLUSTER}/primary >/dev/null; {start('primary')}")
+        shell(
+            server,
+            f"mkdir -m 700 {CLUSTER}; {binaries}/initdb -A peer -N -D {CLUSTER}/primary >/dev/null; {start('primary')}",
+        )
         query = "CREATE TABLE t (id int PRIMARY KEY, note text DEFAULT 'x'); CREATE INDEX ON t (note)"
-        shell(server, f"psql -XAtq -h {CLUSTER} -p 6001 -c \"{query}\"")
-        shell(server, f"{binaries}/pg_basebackup -h {CLUSTER} -p 6001 -D {CLUSTER}/standby -R -X stream -c fast; {start('standby')}")
+        shell(server, f'psql -XAtq -h {CLUSTER} -p 6001 -c "{query}"')
+        shell(
+            server,
+            f"{binaries}/pg_basebackup -h {CLUSTER} -p 6001 -D {CLUSTER}/standby -R -X stream -c fast; {start('standby')}",
+        )
         yield ports
     finally:
         for name in reversed(PAIR):
-            shell(server, f"test ! -e {CLUSTER}/{name}/postmaster.pid || {binaries}/pg_ctl stop -s -m immediate -D {CLUSTER}/{name}")
+            shell(
+                server,
+                f"test ! -e {CLUSTER}/{name}/postmaster.pid || {binaries}/pg_ctl stop -s -m immediate -D {CLUSTER}/{name}",
+            )
         shell(server, f"rm -rf {CLUSTER}")
 
 
 def test_a_standby_answers_as_its_primary_does(server: str, pair: dict[str, int]) -> None:
-    primary, standby = (schema_info(server, login_db="postgres", login_unix_socket=CLUSTER, login_port=pair[name]) for name in PAIR)
+    primary, standby = (
+        schema_info(server, login_db="postgres", login_unix_socket=CLUSTER, login_port=pair[name]) for name in PAIR
+    )
     assert "msg" not in standby, standby
     assert (primary["standby"], standby["standby"]) == (False, True)
     assert primary["objects"]["table"] == 1

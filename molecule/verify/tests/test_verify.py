@@ -44,7 +44,10 @@ DAMAGE = [
 
 def verify(host: str, **of_database: dict[str, Any]) -> plays.Played:
     """Run the playbook on one host; of_database: what the key `verify` of a database is to hold."""
-    databases = [{"name": name, "section": name, **({"verify": of_database[name]} if name in of_database else {})} for name in SYSTEMS]
+    databases = [
+        {"name": name, "section": name, **({"verify": of_database[name]} if name in of_database else {})}
+        for name in SYSTEMS
+    ]
     return plays.play(VERIFY, host=host, variables={"scenario_databases": databases})
 
 
@@ -78,7 +81,10 @@ def test_damage_is_named_and_fails_the_run(server: str) -> None:
             assert line in words
             assert f"{database}: 1 differences from snapshot" in words
         assert "cats_monitor: clean, " in words
-        assert "4 of 5 databases differ from their truth, or could not be verified: face_recognition, pixcrawler, imagemanager, powergym" in words
+        assert (
+            "4 of 5 databases differ from their truth, or could not be verified: face_recognition, pixcrawler, imagemanager, powergym"
+            in words
+        )
         # Shown, not run.
         assert "CREATE INDEX CONCURRENTLY idx_persons_name ON public.persons" in words
         assert lab.psql("face_recognition", "SELECT to_regclass('idx_persons_name')", server) == [[""]]
@@ -148,9 +154,12 @@ def test_a_spec_is_a_truth_too(server: str) -> None:
 
 
 def test_a_database_that_is_not_there_is_named_and_the_others_are_looked_at() -> None:
-    databases = [{"name": "nowhere", "section": "powergym", "user": "powergym_migrator"}, {"name": "powergym", "section": "powergym"}]
+    databases = [
+        {"name": "nowhere", "section": "powergym", "user": "powergym_migrator"},
+        {"name": "powergym", "section": "powergym"},
+    ]
     run = plays.play(VERIFY, host="pg17", variables={"scenario_databases": databases})
     assert run.code == 2
     words = " ".join(run.text.split())
-    assert 'nowhere: not verified: cannot connect to host localhost port 5432 database nowhere' in words
+    assert "nowhere: not verified: cannot connect to host localhost port 5432 database nowhere" in words
     assert "powergym: clean, " in words
