@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _catalog_queries as queries
 from ansible_collections.pgsteward.postgres.plugins.module_utils._catalog_objects import Catalog, objects_of
-from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, login_message, mask, secrets_of
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import (
+    Place,
+    login_message,
+    mask,
+    secrets_of,
+)
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import KINDS, Objects, Scope, Snapshot, limit
 
@@ -79,6 +84,7 @@ _SETTINGS = "SELECT " + ", ".join(
         "timezone": "UTC",
         "extra_float_digits": "1",
         "lock_timeout": "10s",
+        "jit": "off",  # compiling takes longer than the largest of the queries
     }.items()
 )
 _CATALOG_NAME = re.compile(r"\bpg_[a-z_]+\b")
@@ -109,7 +115,9 @@ def read(connection: psycopg.Connection[Any], place: Place, scope: Scope | None 
             connection.execute(_SETTINGS)
             version = int(_value(connection, "SELECT pg_catalog.current_setting('server_version_num')", {}))
             if version < OLDEST * 10000:
-                raise StewardError(f"{place} runs PostgreSQL {version // 10000}, and snapshots are read from {OLDEST} on: update the server")
+                raise StewardError(
+                    f"{place} runs PostgreSQL {version // 10000}, and snapshots are read from {OLDEST} on: update the server"
+                )
             answers, unseen = _answers(connection, version // 10000, place, scope)
             database = str(_value(connection, "SELECT pg_catalog.current_database()", {}))
         finally:
@@ -159,7 +167,11 @@ def _wanted(question: Question, scope: Scope) -> bool:
 def _for_version(query: str, major: int) -> str:
     """Return a query with the fields that only newer servers have."""
     newer = major >= 18
-    more = ["'origin', nullif(s.suborigin, 'any')", "'no_password_required', NOT s.subpasswordrequired", "'run_as_owner', s.subrunasowner"]
+    more = [
+        "'origin', nullif(s.suborigin, 'any')",
+        "'no_password_required', NOT s.subpasswordrequired",
+        "'run_as_owner', s.subrunasowner",
+    ]
     more = more * (major >= 16) + ["'failover', s.subfailover"] * (major >= 17)
     return (
         query.replace("{enforced}", "k.conenforced" if newer else "true")
@@ -173,7 +185,7 @@ def _array(oids: Any) -> str:
 
 
 def _value(connection: psycopg.Connection[Any], query: str, parameters: Mapping[str, Any]) -> Any:
-    row = connection.execute(query, parameters).fetchone()  # type: ignore[call-overload]
+    row = connection.execute(query, parameters).fetchone()
     return row[0] if row else None
 
 
@@ -181,21 +193,29 @@ def _refuse_unreadable(place: Place, unreadable: set[str], query: str) -> None:
     missing = sorted(unreadable & set(_CATALOG_NAME.findall(query)))
     if missing:
         tables = ", ".join(missing)
-        raise StewardError(f"{place} may not read {tables}: grant SELECT on pg_catalog.{missing[0]}, or log in as another account")
+        raise StewardError(
+            f"{place} may not read {tables}: grant SELECT on pg_catalog.{missing[0]}, or log in as another account"
+        )
 
 
 def _refuse_missing(place: Place, context: Mapping[str, Any], scope: Scope) -> None:
     there = {item["name"] for item in context["schemas"]}
     missing = sorted(set(scope.schemas or ()) - there)
     if missing:
-        raise StewardError(f"{place} has no schema {', '.join(map(repr, missing))}: it has {', '.join(sorted(there)) or 'none'}")
+        raise StewardError(
+            f"{place} has no schema {', '.join(map(repr, missing))}: it has {', '.join(sorted(there)) or 'none'}"
+        )
 
 
 def _within(catalog: Catalog, scope: Scope) -> Objects:
     """Return the objects of the schemas in scope; what belongs to no schema is out of a scope that names some."""
     if scope.schemas is None:
         return catalog.objects
-    wanted = {catalog.schemas[str(item["oid"])] for item in catalog.answers["context"]["schemas"] if item["name"] in scope.schemas}
+    wanted = {
+        catalog.schemas[str(item["oid"])]
+        for item in catalog.answers["context"]["schemas"]
+        if item["name"] in scope.schemas
+    }
     kept = {
         kind: {name: found for name, found in named.items() if catalog.schema_of[kind, name] in wanted}
         for kind, named in catalog.objects.items()

@@ -41,7 +41,12 @@ _EVERYTHING = {
     "column": frozenset("arwx"),
 }
 # What everybody has without a list (acldefault() in acl.c).
-_PUBLIC_DEFAULT = {"database": frozenset("Tc"), "function": frozenset("X"), "type": frozenset("U"), "language": frozenset("U")}
+_PUBLIC_DEFAULT = {
+    "database": frozenset("Tc"),
+    "function": frozenset("X"),
+    "type": frozenset("U"),
+    "language": frozenset("U"),
+}
 
 _ITEM = re.compile(r'("(?:[^"]|"")*"|[^="]*)=([a-zA-Z*]*)/')
 

@@ -48,7 +48,11 @@ def verification(project: Mapping[str, Any], database: Mapping[str, Any], direct
 
     Without that, the histories that ship with the collection have a snapshot for each revision; others have their models.
     """
-    shipped = {} if project.get("source") else {"truth": "snapshot", "snapshot": f"{database.get('section', 'alembic')}/snapshots"}
+    shipped = (
+        {}
+        if project.get("source")
+        else {"truth": "snapshot", "snapshot": f"{database.get('section', 'alembic')}/snapshots"}
+    )
     record = {**VERIFY_DEFAULTS, **(database.get("verify") or shipped)}
     return {
         **record,
@@ -73,8 +77,7 @@ def report(results: Sequence[Mapping[str, Any]]) -> list[str]:
         lines.append(f"{name}: {len(result['drift'])} differences from {result['truth_name']} ({kinds}){accepted}")
         for item in result["drift"]:
             lines += [
-                f"  {item['severity']}: {item['object']}: {item['attribute']}: "
-                f"expected {_shown(item['expected'])}, found {_shown(item['found'])}",
+                f"  {item['severity']}: {item['object']}: {item['attribute']}: expected {_shown(item['expected'])}, found {_shown(item['found'])}",
                 *(f"    {line}" for line in f"remedy: {item['remedy']}".splitlines()),
             ]
     return lines

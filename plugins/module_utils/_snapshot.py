@@ -38,8 +38,19 @@ KINDS = (
 # What belongs to the database as a whole.
 GLOBAL_KINDS = frozenset(
     {
-        "access method", "cast", "database", "event trigger", "extension", "foreign data wrapper", "language", "publication", "server",
-        "subscription", "system privileges", "transform", "user mapping",
+        "access method",
+        "cast",
+        "database",
+        "event trigger",
+        "extension",
+        "foreign data wrapper",
+        "language",
+        "publication",
+        "server",
+        "subscription",
+        "system privileges",
+        "transform",
+        "user mapping",
     }
 )  # fmt: skip
 PRIVILEGE_KINDS = ("default privileges", "system privileges")
@@ -60,7 +71,9 @@ class Scope:
         """Return the scope that a module's options name, in order; empty lists mean no limit. Raises StewardError."""
         unknown = sorted(set(kinds or ()) - set(KINDS))
         if unknown:
-            raise StewardError(f"kinds has {', '.join(map(repr, unknown))}, which is no kind: there are {', '.join(KINDS)}")
+            raise StewardError(
+                f"kinds has {', '.join(map(repr, unknown))}, which is no kind: there are {', '.join(KINDS)}"
+            )
         return cls(
             tuple(sorted(set(schemas))) if schemas else None,
             tuple(sorted(set(kinds))) if kinds else None,
@@ -70,7 +83,9 @@ class Scope:
     def within(self, other: Scope) -> Scope:
         """Return what both scopes cover."""
         return Scope(
-            _both(self.schemas, other.schemas), _both(self.kinds, other.kinds), tuple(sorted({*self.without, *other.without}))
+            _both(self.schemas, other.schemas),
+            _both(self.kinds, other.kinds),
+            tuple(sorted({*self.without, *other.without})),
         )
 
     def has_kind(self, kind: str) -> bool:
@@ -155,10 +170,14 @@ def parse(text: str, name: str) -> Snapshot:
     try:
         limits = held["scope"]
         scope = Scope(_strings(limits["schemas"]), _strings(limits["kinds"]), _strings(limits["without"]) or ())
-        snapshot = Snapshot(held["objects"], scope, tuple((str(item), str(attribute)) for item, attribute in held["unseen"]))
+        snapshot = Snapshot(
+            held["objects"], scope, tuple((str(item), str(attribute)) for item, attribute in held["unseen"])
+        )
         intact = snapshot.as_dict()["fingerprint"] == held["fingerprint"]
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise StewardError(f"{name} is no catalog snapshot: its scope or its objects have another shape; {REMEDY}") from None
+        raise StewardError(
+            f"{name} is no catalog snapshot: its scope or its objects have another shape; {REMEDY}"
+        ) from None
     if not intact:
         raise StewardError(f"{name} was changed since it was taken: its fingerprint does not fit; {REMEDY}")
     return snapshot

@@ -7,7 +7,7 @@ import contextlib
 import datetime
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -99,7 +99,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "snapshot": {"type": "path"},
     "spec": {"type": "path"},
     "version_table": {"type": "str", "default": "alembic_version"},
-    **{name: dict(_alembic.ARGUMENTS[name]) for name in ("config", "section", "virtualenv", "python", "environment", "x")},
+    **{
+        name: dict(_alembic.ARGUMENTS[name])
+        for name in ("config", "section", "virtualenv", "python", "environment", "x")
+    },
     "project": {"type": "path"},
     "scratch": {"type": "str", "choices": list(_scratch.KINDS)},
     "scratch_url": {"type": "str", "no_log": True},
@@ -110,7 +113,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 ARGUMENT_RULES: dict[str, Any] = {
     **_connection.URL_RULES,
     "mutually_exclusive": [*_connection.URL_RULES["mutually_exclusive"], ("virtualenv", "python")],
-    "required_if": [("truth", "snapshot", ["snapshot"]), ("truth", "spec", ["spec"]), ("truth", "metadata", ["project"])],
+    "required_if": [
+        ("truth", "snapshot", ["snapshot"]),
+        ("truth", "spec", ["spec"]),
+        ("truth", "metadata", ["project"]),
+    ],
 }
 
 
@@ -197,7 +204,9 @@ def difference(truth: str, database: str, weighed: Sequence[Weighed]) -> dict[st
     """Return the drifts as Ansible shows a difference: the truth before, the database after."""
 
     def lines(value: Callable[[Drift], Any]) -> str:
-        return "".join(f"{item.drift.object}: {item.drift.attribute} = {_shown(value(item.drift))}\n" for item in weighed)
+        return "".join(
+            f"{item.drift.object}: {item.drift.attribute} = {_shown(value(item.drift))}\n" for item in weighed
+        )
 
     return {
         "before_header": truth,
@@ -218,31 +227,37 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a database is compared with: its name for people, and how to find the drifts of a reading."""
+    """What a database is compared with: its name for people, and what it holds.
+
+    beside: a table that is none of the truth's business, since models do not know Alembic's own.
+    """
 
     name: str
-    expected: Snapshot | None = None
-    spec: _spec.Spec | None = None
+    held: Snapshot | _spec.Spec
     notes: tuple[str, ...] = ()
-    beside: str | None = None  # a table that is none of the truth's business: models do not know Alembic's own
+    beside: str | None = None
 
     def scope(self, asked: Scope) -> Scope:
         """Return what can be judged: no more than the truth holds."""
-        return asked.within(self.expected.scope) if self.expected else asked
+        return asked.within(self.held.scope) if isinstance(self.held, Snapshot) else asked
 
     def drifts(self, found: Snapshot, scope: Scope) -> tuple[list[Drift], Objects]:
-        """Return the differences, and the objects as expected."""
-        if self.spec is not None:
-            return _drift.seen(_spec.drifts(self.spec, found.objects), found.unseen), {}
-        assert self.expected is not None
-        expected = _limited(self.expected, scope)
-        there = found.objects
-        if self.beside is not None:
-            suffix = f".{quote_ident(self.beside)}"
-            tables = {name: table for name, table in there.get("table", {}).items() if not name.endswith(suffix)}
-            there = {**there, "table": tables}
-        drifts = _drift.compare(expected, there)
-        return _drift.seen(drifts, (*self.expected.unseen, *found.unseen)), expected
+        """Return the differences, and the objects as expected; a spec does not describe any as a whole."""
+        if not isinstance(self.held, Snapshot):
+            return _drift.seen(_spec.drifts(self.held, found.objects), found.unseen), {}
+        expected = _limited(self.held, scope)
+        drifts = _drift.compare(expected, _without_table(found.objects, self.beside))
+        return _drift.seen(drifts, (*self.held.unseen, *found.unseen)), expected
+
+
+def _without_table(objects: Objects, name: str | None) -> Objects:
+    if name is None:
+        return objects
+    suffix = f".{quote_ident(name)}"
+    return {
+        **objects,
+        "table": {key: table for key, table in objects.get("table", {}).items() if not key.endswith(suffix)},
+    }
 
 
 def _limited(snapshot: Snapshot, scope: Scope) -> Objects:
@@ -318,10 +333,10 @@ def verify(params: Mapping[str, Any], temporary: str, today: datetime.date) -> d
     place = _connection.place_from_params(params)
     accepted = accepted_of(params["accept"])
     asked = Scope.of(params["schemas"], params["kinds"], params["without"])
-    through_pooler = params["truth"] != "metadata"  # the server of the scratch database is described by the live session
-    with contextlib.closing(
-        _connection.connect(place, APPLICATION_NAME, through_pooler=through_pooler)
-    ) as connection:
+    through_pooler = (
+        params["truth"] != "metadata"
+    )  # the server of the scratch database is described by the live session
+    with contextlib.closing(_connection.connect(place, APPLICATION_NAME, through_pooler=through_pooler)) as connection:
         truth = _truth(params, connection, place, temporary)
         scope = truth.scope(asked)
         reading = _catalog.read(connection, place, scope)
@@ -345,7 +360,10 @@ def result_of(
         "truth_name": truth.name,
         "objects": sum(len(named) for named in reading.snapshot.objects.values()),
         "unseen": unseen,
-        "warnings": [*notes, *([f"the account could not see, so this was not judged: {', '.join(unseen)}"] if unseen else [])],
+        "warnings": [
+            *notes,
+            *([f"the account could not see, so this was not judged: {', '.join(unseen)}"] if unseen else []),
+        ],
         "diff": difference(truth.name, f"database {reading.database}", standing),
     }
     threshold = params["fail_on"]
@@ -357,13 +375,15 @@ def result_of(
 def _truth(params: Mapping[str, Any], connection: psycopg.Connection[Any], place: Place, temporary: str) -> Truth:
     if params["truth"] == "snapshot":
         path = snapshot_file(params["snapshot"], connection, place, params["version_table"])
-        return Truth(f"snapshot {path}", expected=_snapshot.parse(read_file(path, "snapshot"), path))
+        return Truth(f"snapshot {path}", _snapshot.parse(read_file(path, "snapshot"), path))
     if params["truth"] == "spec":
         path = params["spec"]
         limits = [name for name in SCOPE_ARGUMENTS if params[name]]
         if limits:
-            raise StewardError(f"{' and '.join(limits)} cannot be given with truth spec: what a spec does not name is not judged anyway")
-        return Truth(f"spec {path}", spec=_spec.parse(read_file(path, "spec"), path))
+            raise StewardError(
+                f"{' and '.join(limits)} cannot be given with truth spec: what a spec does not name is not judged anyway"
+            )
+        return Truth(f"spec {path}", _spec.parse(read_file(path, "spec"), path))
     return _models(params, connection, place, temporary)
 
 
@@ -379,4 +399,4 @@ def _models(params: Mapping[str, Any], connection: psycopg.Connection[Any], plac
         notes = _models_in.create_models(replace(project, environment=redirected), scratch.place, secrets, temporary)
         with contextlib.closing(_connection.connect(scratch.place, APPLICATION_NAME)) as there:
             expected = _catalog.read(there, scratch.place, MODELS_SCOPE).snapshot
-    return Truth(f"the models of {project.directory}", expected, None, (*scratch.notes, *notes), params["version_table"])
+    return Truth(f"the models of {project.directory}", expected, (*scratch.notes, *notes), params["version_table"])

@@ -243,7 +243,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import _errors,
 def main() -> None:
     """Read both sides, compare, report."""
     module = AnsibleModule(argument_spec=_verify.ARGUMENTS, supports_check_mode=True, **_verify.ARGUMENT_RULES)
-    today = datetime.now(timezone.utc).date()
+    today = datetime.now(timezone.utc).date()  # noqa: UP017 - hosts with Python 3.9 have no datetime.UTC
     _errors.run(module, lambda: _verify.run(module, today))
 
 

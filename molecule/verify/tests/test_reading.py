@@ -12,8 +12,8 @@ from typing import Any
 import lab
 import pytest
 
-POOLER = "/tmp/pooler"
-CLUSTER = "/tmp/pair"
+POOLER = "/var/tmp/pooler"  # noqa: S108 - on a host of the lab
+CLUSTER = "/var/tmp/pair"  # noqa: S108
 PAIR = ("primary", "standby")
 
 
