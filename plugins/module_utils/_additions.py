@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _ddl
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _ddl, _ownership
 from ansible_collections.pgsteward.postgres.plugins.module_utils._creation import Script
 from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import quote_ident, split
 from ansible_collections.pgsteward.postgres.plugins.module_utils._located import KEYS, Attributes, Located, index_of
@@ -109,7 +109,7 @@ def _domain_constraint(wanted: Located, held: Attributes) -> Script:
     note = f"{quote_ident(wanted.name)} is checked from now on; validating it by a revision blocks writes to the tables that use it"
     statements = (
         f"ALTER DOMAIN {wanted.owner} ADD {_ddl.constraint(wanted.name, held)} NOT VALID",
-        *_ddl.remarks("constraint", wanted.name, held, wanted.owner, of_domain=True),
+        *_ownership.remarks("constraint", wanted.name, held, wanted.owner, of_domain=True),
     )
     return Script(statements, () if held.get("valid") is False else (note,))
 

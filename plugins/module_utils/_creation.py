@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _ddl
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _ddl, _ownership
 from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import quote_ident
 from ansible_collections.pgsteward.postgres.plugins.module_utils._located import Attributes, Located, locate
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import Objects
@@ -54,21 +54,21 @@ def _made(new: Missing, create: str, after: Sequence[str] = (), notes: Sequence[
     """Return the script of an object with what those of all kinds have: owner, comment, privileges."""
     kind, name, held = new.kind, new.name, new.attributes
     owner, privileges = held.get("owner"), held.get("privileges")
-    superfluous = _ddl.lacking(kind, owner, None, privileges) if "privileges" in held else {}
+    superfluous = _ownership.lacking(kind, owner, None, privileges) if "privileges" in held else {}
     statements = (
         create,
-        *_ddl.owned(kind, name, held),
+        *_ownership.owned(kind, name, held),
         *after,
-        *_ddl.remarks(kind, name, held),
-        *_ddl.grants(kind, name, _ddl.lacking(kind, owner, privileges, None)),
+        *_ownership.remarks(kind, name, held),
+        *_ownership.grants(kind, name, _ownership.lacking(kind, owner, privileges, None)),
     )
     return Script(statements, (*notes, *revocations(kind, name, superfluous)))
 
 
-def revocations(kind: str, name: str, superfluous: _ddl.Grants) -> Iterator[str]:
+def revocations(kind: str, name: str, superfluous: _ownership.Grants) -> Iterator[str]:
     """Yield in words which privileges are to be taken away."""
     for role, privileges in superfluous.items():
-        yield f"take {', '.join(privileges)} on {kind} {name} from {_ddl.grantee(role)} by a revision (REVOKE)"
+        yield f"take {', '.join(privileges)} on {kind} {name} from {_ownership.grantee(role)} by a revision (REVOKE)"
 
 
 # Types, sequences and the like
@@ -90,13 +90,15 @@ def _domain(new: Missing) -> Script:
     after: list[str] = []
     for name, held in new.parts("constraints").items():
         after.append(f"ALTER DOMAIN {new.name} ADD {_ddl.constraint(name, held)}{_unvalidated(held)}")
-        after += _ddl.remarks("constraint", name, held, new.name, of_domain=True)
+        after += _ownership.remarks("constraint", name, held, new.name, of_domain=True)
     return _made(new, _ddl.domain(new.name, new.attributes), after)
 
 
 def _composite(new: Missing) -> Script:
     comments = [
-        text for name, held in new.parts("columns").items() for text in _ddl.remarks("column", name, held, new.name)
+        text
+        for name, held in new.parts("columns").items()
+        for text in _ownership.remarks("column", name, held, new.name)
     ]
     return _made(new, _ddl.composite(new.name, new.attributes), comments)
 
@@ -115,7 +117,7 @@ def _sequence(new: Missing) -> Script | None:
 
 def _statistics(new: Missing) -> Script:
     table, target = new.attributes["table"], new.attributes.get("target")
-    columns = next(
+    columns: Mapping[str, Any] = next(
         (new.expected[kind][table]["columns"] for kind in _RELATIONS if table in new.expected.get(kind, {})), {}
     )
     after = [] if target is None else [f"ALTER STATISTICS {new.name} SET STATISTICS {target}"]
@@ -156,15 +158,16 @@ def _storage(attributes: Attributes) -> Iterator[str]:
 
 
 def _table(new: Missing) -> Script | None:
-    columns, parts = _columns(new), _parts(new)
+    sequences = dict(_sequences(new))
+    columns, parts = _columns(new, sequences), _parts(new)
     if columns is None or parts is None or new.attributes.get("persistence") == "temporary":
         return None
     details: list[str] = []
     for name, held in new.parts("columns").items():
         details += _ddl.column_details(new.name, name, held)
-    sequences = [
+    given = [
         f"ALTER SEQUENCE {name} OWNED BY {held['owned_by']}"
-        for name, held in _sequences(new)
+        for name, held in sequences.items()
         if not held.get("identity")
     ]
     constraints, notes = _constraints(new)
@@ -173,7 +176,7 @@ def _table(new: Missing) -> Script | None:
         parts.append(
             f"ALTER TABLE {new.attributes['partition_of']} ATTACH PARTITION {new.name} {new.attributes['bound']}"
         )
-    return _made(new, _create_table(new, columns), [*details, *sequences, *constraints, *parts], notes)
+    return _made(new, _create_table(new, columns), [*details, *given, *constraints, *parts], notes)
 
 
 def _create_table(new: Missing, columns: Sequence[str]) -> str:
@@ -197,9 +200,9 @@ def _sequences(new: Missing) -> Iterator[tuple[str, Attributes]]:
             yield name, held
 
 
-def _columns(new: Missing) -> list[str] | None:
+def _columns(new: Missing, sequences: Mapping[str, Attributes]) -> list[str] | None:
     """Return the definitions of a table's columns; None when one that it inherits is not like its parent's."""
-    sequences = {held["owned_by"]: (name, held) for name, held in _sequences(new)}
+    counters = {held["owned_by"]: (name, held) for name, held in sequences.items()}
     typed, partition = "of_type" in new.attributes, "bound" in new.attributes
     definitions = []
     for name in new.attributes.get("column_order", ()):
@@ -209,8 +212,8 @@ def _columns(new: Missing) -> list[str] | None:
                 return None
         elif not typed or held.keys() & {"not_null", "default", "generated", "identity"}:
             # A partition gets its identity from its parent.
-            sequence = None if partition else sequences.get(f"{new.name}.{quote_ident(name)}")
-            counting = f"SEQUENCE NAME {sequence[0]} {_ddl.sequence_options(sequence[1])}".rstrip() if sequence else ""
+            counter = None if partition else counters.get(f"{new.name}.{quote_ident(name)}")
+            counting = f"SEQUENCE NAME {counter[0]} {_ddl.sequence_options(counter[1])}".rstrip() if counter else ""
             definitions.append(_ddl.column(name, held, counting, typed))
     return definitions
 

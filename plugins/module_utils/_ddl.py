@@ -9,26 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _ownership
 from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import qualified, quote_ident
 from ansible_collections.pgsteward.postgres.plugins.module_utils._located import Attributes
-from ansible_collections.pgsteward.postgres.plugins.module_utils._privileges import PUBLIC
 from ansible_collections.pgsteward.postgres.plugins.module_utils._quoting import literal
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import schema_of
 
-Grants = Mapping[str, Sequence[str]]  # role -> privileges; * after one says that it may be passed on
-
-# What GRANT and ALTER … OWNER TO call a kind; those that are not here are called by their name.
-_WORDS = {
-    "enum": "TYPE", "composite type": "TYPE", "range type": "TYPE", "base type": "TYPE", "function": "ROUTINE",
-    "procedure": "ROUTINE", "aggregate": "ROUTINE",
-}  # fmt: skip
-_GRANT_WORDS = {**_WORDS, "domain": "TYPE", "view": "TABLE", "materialized view": "TABLE", "foreign table": "TABLE", "column": "TABLE",
-    "server": "FOREIGN SERVER"}  # fmt: skip
-_PUBLIC_HAS = {
-    **dict.fromkeys(("function", "procedure", "aggregate"), ("EXECUTE",)),
-    **dict.fromkeys(("enum", "domain", "composite type", "range type", "base type", "language"), ("USAGE",)),
-}
-_EVERYTHING = ("DELETE", "INSERT", "REFERENCES", "SELECT", "TRIGGER", "TRUNCATE", "UPDATE")  # what ALL is of a table
 _ENABLED = {None: "ENABLE", "disabled": "DISABLE", "replica": "ENABLE REPLICA", "always": "ENABLE ALWAYS"}
 
 
@@ -62,7 +48,7 @@ def column(name: str, attributes: Attributes, sequence: str = "", typed: bool = 
     if "identity" in attributes and sequence:
         words.append(f"GENERATED {attributes['identity'].upper()} AS IDENTITY ({sequence})")
     if attributes.get("not_null"):
-        words.append("NOT NULL")
+        words.append("NOT NULL NO INHERIT" if attributes["not_null"] == "no inherit" else "NOT NULL")
     return " ".join(words)
 
 
@@ -77,8 +63,10 @@ def column_details(table: str, name: str, attributes: Attributes) -> Iterator[st
         yield f"{alter} STATISTICS {attributes['statistics']}"
     if "options" in attributes:
         yield f"{alter} ({settings(attributes['options'])})"
-    yield from remarks("column", name, attributes, table)
-    yield from grants("column", table, lacking("column", None, attributes.get("privileges"), None), name)
+    yield from _ownership.remarks("column", name, attributes, table)
+    yield from _ownership.grants(
+        "column", table, _ownership.lacking("column", None, attributes.get("privileges"), None), name
+    )
 
 
 # Constraints
@@ -217,12 +205,12 @@ def index_details(name: str, attributes: Attributes, table: str) -> Iterator[str
         yield f"ALTER TABLE {table} CLUSTER ON {quote_ident(name)}"
     if attributes.get("replica_identity"):
         yield f"ALTER TABLE {table} REPLICA IDENTITY USING INDEX {quote_ident(name)}"
-    yield from remarks("index", full, attributes)
+    yield from _ownership.remarks("index", full, attributes)
 
 
 def constraint_details(name: str, attributes: Attributes, table: str) -> Iterator[str]:
     """Yield what gives a new constraint of a table, or the index behind it, that which ADD has no words for."""
-    yield from remarks("constraint", name, attributes, table)
+    yield from _ownership.remarks("constraint", name, attributes, table)
     yield from index_details(name, attributes.get("index", {}), table)
 
 
@@ -241,7 +229,7 @@ def defined(kind: str, name: str, attributes: Attributes, table: str) -> Iterato
     yield attributes["definition"].rstrip("; \n")
     if "enabled" in attributes:
         yield switch(kind, name, table, attributes["enabled"])
-    yield from remarks(kind, name, attributes, table)
+    yield from _ownership.remarks(kind, name, attributes, table)
 
 
 def policy(name: str, attributes: Attributes, table: str) -> Iterator[str]:
@@ -252,13 +240,13 @@ def policy(name: str, attributes: Attributes, table: str) -> Iterator[str]:
     if "command" in attributes:
         words.append(f"FOR {attributes['command'].upper()}")
     if "roles" in attributes:
-        words.append(f"TO {', '.join(map(grantee, attributes['roles']))}")
+        words.append(f"TO {', '.join(map(_ownership.grantee, attributes['roles']))}")
     if "using" in attributes:
         words.append(f"USING ({attributes['using']})")
     if "check" in attributes:
         words.append(f"WITH CHECK ({attributes['check']})")
     yield " ".join(words)
-    yield from remarks("policy", name, attributes, table)
+    yield from _ownership.remarks("policy", name, attributes, table)
 
 
 def row_security(table: str, wanted: str | None, there: str | None = None) -> Iterator[str]:
@@ -272,7 +260,12 @@ def _secured(value: str | None, word: str) -> bool:
     return value in {"enable": ("enabled", "forced"), "force": ("forced", "forced, not enabled")}[word]
 
 
-# Sequences and types
+# Extensions, sequences, types, statistics
+
+
+def extension(name: str, attributes: Attributes) -> str:
+    """Return CREATE EXTENSION."""
+    return f"CREATE EXTENSION {name} WITH SCHEMA {qualified(attributes['schema'])} VERSION {literal(attributes['version'])}"
 
 
 def sequence_options(attributes: Attributes) -> str:
@@ -323,7 +316,7 @@ def domain(name: str, attributes: Attributes) -> str:
     if "default" in attributes:
         words.append(f"DEFAULT {attributes['default']}")
     if attributes.get("not_null"):
-        words.append("NOT NULL")
+        words.append("NOT NULL NO INHERIT" if attributes["not_null"] == "no inherit" else "NOT NULL")
     return " ".join(words)
 
 
@@ -339,84 +332,3 @@ def statistics(name: str, attributes: Attributes, columns: Mapping[str, Any]) ->
     kinds = f" ({', '.join(attributes['kinds'])})" if "kinds" in attributes else ""
     terms = ", ".join(_term(text, columns) for text in attributes["columns"])
     return f"CREATE STATISTICS {name}{kinds} ON {terms} FROM {attributes['table']}"
-
-
-# What every kind has
-
-
-def owned(kind: str, name: str, attributes: Attributes) -> Iterator[str]:
-    """Yield what gives an object to its owner, where that is known."""
-    if "owner" in attributes:
-        yield f"ALTER {_WORDS.get(kind, kind.upper())} {name} OWNER TO {quote_ident(attributes['owner'])}"
-
-
-def remarks(kind: str, name: str, attributes: Attributes, table: str = "", of_domain: bool = False) -> Iterator[str]:
-    """Yield what comments on an object, or on a part, which is named bare and with its table."""
-    if "comment" in attributes:
-        yield f"COMMENT ON {_target(kind, name, table, of_domain)} IS {literal(attributes['comment'])}"
-
-
-def _target(kind: str, name: str, table: str, of_domain: bool) -> str:
-    if kind == "column":
-        return f"COLUMN {table}.{quote_ident(name)}"
-    if table and kind != "index":
-        return f"{kind.upper()} {quote_ident(name)} ON {'DOMAIN ' if of_domain else ''}{table}"
-    if kind == "cast":
-        return f"CAST ({name.replace(' as ', ' AS ')})"
-    return f"{_WORDS.get(kind, kind.upper())} {name}"
-
-
-def grantee(role: str) -> str:
-    """Return whom a GRANT or a policy names, from a snapshot's name of a role."""
-    return PUBLIC if role == PUBLIC else quote_ident(role)
-
-
-def lacking(kind: str, owner: str | None, wanted: Grants | None, there: Grants | None) -> dict[str, list[str]]:
-    """Return role -> privileges that are wanted and not there; None is what an object has that nobody granted anything on."""
-    held = _granted(kind, owner, there)
-    found = {}
-    for role, privileges in _granted(kind, owner, wanted).items():
-        has = {item for privilege in held.get(role, ()) for item in _single(kind, privilege)}
-        if "ALL" in has:
-            continue
-        missing = [
-            item
-            for privilege in privileges
-            for item in _single(kind, privilege)
-            if not {item, item.rstrip("*") + "*"} & has
-        ]
-        if missing:
-            found[role] = list(privileges) if not has else missing
-    return found
-
-
-def _granted(kind: str, owner: str | None, held: Grants | None) -> Grants:
-    """Return all that roles have; an owner who is not in the list has everything."""
-    own = {owner: ["ALL"]} if owner is not None and kind != "column" else {}
-    if held is None:
-        return {**own, **({PUBLIC: _PUBLIC_HAS[kind]} if kind in _PUBLIC_HAS else {})}
-    return {**own, **held}
-
-
-def _single(kind: str, privilege: str) -> Sequence[str]:
-    """Return the privileges that ALL stands for; of other kinds than tables only an owner has ALL."""
-    if privilege.rstrip("*") != "ALL" or _GRANT_WORDS.get(kind, kind.upper()) != "TABLE":
-        return (privilege,)
-    return [word + privilege[3:] for word in _EVERYTHING]
-
-
-def grants(kind: str, name: str, missing: Grants, column_name: str = "") -> Iterator[str]:
-    """Yield what grants the missing privileges; those on a column name its table too."""
-    on = f"{_GRANT_WORDS.get(kind, kind.upper())} {name}"
-    of = f" ({quote_ident(column_name)})" if column_name else ""
-    for role, privileges in missing.items():
-        for passed_on in (False, True):
-            words = [privilege.rstrip("*") for privilege in privileges if privilege.endswith("*") is passed_on]
-            if words:
-                listed = ", ".join(f"{word}{of}" for word in words)
-                yield f"GRANT {listed} ON {on} TO {grantee(role)}{' WITH GRANT OPTION' * passed_on}"
-
-
-def extension(name: str, attributes: Attributes) -> str:
-    """Return CREATE EXTENSION."""
-    return f"CREATE EXTENSION {name} WITH SCHEMA {qualified(attributes['schema'])} VERSION {literal(attributes['version'])}"

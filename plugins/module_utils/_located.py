@@ -41,11 +41,6 @@ class Located:
         """Return the value of an attribute; None is PostgreSQL's default, or no object."""
         return (self.attributes or {}).get(attribute)
 
-    def parts(self, key: str) -> Mapping[str, Attributes]:
-        """Return the parts of the table that this is, or is part of."""
-        whole = self.whole if self.owner else self.attributes or {}
-        return whole.get(key) or {}
-
 
 def locate(text: str, objects: Objects) -> Located:
     """Return the object that a difference calls text. What snapshots do not call so, such as a key without a name, has no attributes."""

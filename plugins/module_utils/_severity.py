@@ -48,7 +48,7 @@ _OF_KIND: Mapping[str, Mapping[str, str]] = {
     "index": {"replica_identity": _AT_RISK, "*": _SLOWER},
     "policy": {"*": _AT_RISK},
     "publication": {"*": _AT_RISK},
-    "statistics": {"definition": _SLOWER},
+    "statistics": _each(_SLOWER, "table, columns, kinds"),
     "view": {"options": _AT_RISK},
     "user mapping": {"options": _WRONG},
     "server": {"options": _WRONG},

@@ -137,6 +137,11 @@ DDL = f"""
     CREATE INDEX log_note ON public.log (note) WHERE note IS NOT NULL;
     CREATE TRIGGER logged BEFORE INSERT ON public.log FOR EACH ROW EXECUTE FUNCTION public.touch();
 
+    INSERT INTO {T} (id, "a b", "dot.ted", "(paren)") VALUES (10, 'one', 2, 3), (15, 'two', 4, 5);
+    INSERT INTO public.child VALUES (1, 10, 'one', 1), (2, NULL, NULL, 1);
+    INSERT INTO public.goal VALUES (1);
+    INSERT INTO public.log OVERRIDING SYSTEM VALUE VALUES (1, '2024-05-05', 'a'), (1, '2025-05-05', 'b'), (1, '2029-01-01', 'c');
+
     CREATE VIEW {S}."vi ew" WITH (security_barrier = true, check_option = local) AS
         SELECT id, "a b" AS "select", "(paren)" FROM {T} WHERE "dot.ted" > 0;
     COMMENT ON VIEW {S}."vi ew" IS 'a view';
@@ -158,13 +163,14 @@ def objects(connection: Connection) -> Objects:
 @pytest.fixture(scope="module")
 def expected() -> Iterator[Objects]:
     """The snapshot of the database as it should be, which stays for copies to be made of it."""
-    database = create_database(MODEL)
-    with database.connect() as connection:
-        connection.execute(FUNCTIONS + DDL)
-        snapshot = objects(connection)
-    yield snapshot
-    drop_database(COPY)
-    drop_database(MODEL)
+    try:
+        with create_database(MODEL).connect() as connection:
+            connection.execute(FUNCTIONS + DDL)
+            snapshot = objects(connection)
+        yield snapshot
+    finally:
+        drop_database(COPY)
+        drop_database(MODEL)
 
 
 @pytest.fixture

@@ -219,6 +219,28 @@ def test_a_whole_site_run_calls_nothing(planted: int) -> None:
     assert {who: calls(who) for who in CALLS} == {"superusers": 0, "others": 0}
 
 
+@pytest.mark.parametrize("truth", ["snapshot", "metadata"])
+def test_a_verification_calls_nothing(planted: int, truth: str) -> None:
+    """It finds what was planted, by reading about it."""
+    assert planted
+    restart()
+    verify = {"truth": truth, "snapshot": "powergym/snapshots"}
+    project = {"name": "systems", "databases": [{"name": "powergym", "section": "powergym", "verify": verify}]}
+    run = plays.play(plays.VERIFY, variables={"pg_migrate_projects": [project]})
+    assert "powergym: not verified" not in run.text
+    assert ("function public.planted_note(): existence: expected absent, found present" in run.text) is (
+        truth == "snapshot"
+    )
+    assert {who: calls(who) for who in CALLS} == {"superusers": 0, "others": 0}
+
+
+def test_a_superuser_s_snapshot_calls_nothing(planted: int) -> None:
+    restart()
+    snapshot = plays.module("pgsteward.postgres.schema_info", login_db="powergym", kinds=["function"])
+    assert snapshot["objects"]["function"] >= planted
+    assert {who: calls(who) for who in CALLS} == {"superusers": 0, "others": 0}
+
+
 def test_a_migration_in_check_mode_lets_no_superuser_call_anything(planted: int) -> None:
     """A migration works with the application's path, as the application's owner: it may stumble over what that one planted, as that one."""
     assert planted

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 import lab
+import plays
 import pytest
 
 POOLER = "/var/tmp/pooler"  # noqa: S108 - on a host of the lab
@@ -23,29 +21,8 @@ def shell(host: str, script: str, user: str = "postgres") -> str:
 
 
 def schema_info(host: str, **options: Any) -> dict[str, Any]:
-    """Run the module on a host as the account postgres, and return its result."""
-    command = [
-        "ansible",
-        "-i",
-        str(lab.INVENTORY),
-        host,
-        "--become",
-        "--become-user",
-        "postgres",
-        "-m",
-        "pgsteward.postgres.schema_info",
-    ]
-    paths = {"ANSIBLE_CONFIG": "ansible.cfg", "ANSIBLE_COLLECTIONS_PATH": ".cache/collections"}
-    environment = {
-        **os.environ,
-        **{name: str(lab.ROOT / path) for name, path in paths.items()},
-        "ANSIBLE_FORCE_COLOR": "false",
-    }
-    run = subprocess.run(
-        [*command, "-a", json.dumps(options), "-e", "ansible_remote_tmp=/tmp", "-o"],
-        capture_output=True, text=True, check=False, cwd=lab.ROOT, env=environment,
-    )  # fmt: skip
-    return dict(json.loads(run.stdout[run.stdout.index("{") :]))
+    """Return the result of the module on a host."""
+    return plays.module("pgsteward.postgres.schema_info", host, **options)
 
 
 @pytest.fixture(scope="module")

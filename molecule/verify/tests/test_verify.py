@@ -11,7 +11,6 @@ import plays
 import pytest
 
 SYSTEMS = ("face_recognition", "pixcrawler", "imagemanager", "cats_monitor", "powergym")
-VERIFY = "pgsteward.postgres.verify"
 
 # database, what somebody did, how it is undone, and the line about it
 DAMAGE = [
@@ -48,7 +47,7 @@ def verify(host: str, **of_database: dict[str, Any]) -> plays.Played:
         {"name": name, "section": name, **({"verify": of_database[name]} if name in of_database else {})}
         for name in SYSTEMS
     ]
-    return plays.play(VERIFY, host=host, variables={"scenario_databases": databases})
+    return plays.play(plays.VERIFY, host=host, variables={"scenario_databases": databases})
 
 
 @contextmanager
@@ -158,7 +157,7 @@ def test_a_database_that_is_not_there_is_named_and_the_others_are_looked_at() ->
         {"name": "nowhere", "section": "powergym", "user": "powergym_migrator"},
         {"name": "powergym", "section": "powergym"},
     ]
-    run = plays.play(VERIFY, host="pg17", variables={"scenario_databases": databases})
+    run = plays.play(plays.VERIFY, host="pg17", variables={"scenario_databases": databases})
     assert run.code == 2
     words = " ".join(run.text.split())
     assert "nowhere: not verified: cannot connect to host localhost port 5432 database nowhere" in words
