@@ -42,6 +42,8 @@ options:
 extends_documentation_fragment:
   - pgsteward.postgres.connection
   - pgsteward.postgres.connection.url
+requirements:
+  - Python 3.10 or later for the interpreter that runs the module
 attributes:
   check_mode:
     description: Only reads; in check mode O(path) is not written.

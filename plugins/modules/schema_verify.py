@@ -141,6 +141,8 @@ extends_documentation_fragment:
   - pgsteward.postgres.connection.url
 notes:
   - A standby answers as well as a primary. Through a pooler it works in transaction or session mode; in statement mode it is refused.
+requirements:
+  - Python 3.10 or later for the interpreter that runs the module
 attributes:
   check_mode:
     description: Only reads.
