@@ -103,12 +103,13 @@ FROM pg_inherits i
 # Minor releases from autumn 2026 on (15.20 and 17.12 were seen) keep a stamp of their own among the options of every column, pg_attver.
 _HAS_OPTIONS = "(cardinality(a.attoptions) > 1 OR a.attoptions[1] NOT LIKE 'pg\\_attver=%%')"
 
+# A default names no column; printing it without its table makes tables of a thousand columns bearable before PostgreSQL 18.
 COLUMNS = """
 SELECT json_build_array(
   json_agg(x.attrelid), json_agg(x.attnum), json_agg(x.attname::text), json_agg(x.type), json_agg(x.attnotnull), json_agg(x.expression), json_agg(x.rest))
 FROM (
   SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
-    CASE WHEN a.atthasdef THEN (SELECT pg_get_expr(d.adbin, d.adrelid)
+    CASE WHEN a.atthasdef THEN (SELECT pg_get_expr(d.adbin, CASE WHEN a.attgenerated <> '' THEN d.adrelid ELSE 0 END)
       FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END AS expression,
     CASE WHEN a.attidentity <> '' OR a.attgenerated <> '' OR a.attcollation <> t.typcollation OR a.attstorage <> t.typstorage
       OR a.attcompression <> '' OR coalesce(a.attstattarget, -1) >= 0 OR {options} OR a.attfdwoptions IS NOT NULL

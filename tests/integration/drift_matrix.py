@@ -13,18 +13,21 @@ from dataclasses import dataclass
 class Case:
     """A change, in statements that run one after the other, and its differences as "object: attribute".
 
-    {database} in a statement stands for the database's name. since and until are major versions of PostgreSQL.
+    {database} in a statement stands for the database's name. since: the oldest major version of PostgreSQL that can do it.
+    committed: it cannot be undone by a rollback, so it needs a copy of the database for itself. fails: its last statement
+    is an error, and changes something nevertheless.
     """
 
     name: str
     statements: str
     drifts: tuple[str, ...]
     since: int = 15
-    until: int = 99
+    committed: bool = False
+    fails: bool = False
 
 
-def _case(name: str, statements: str, *drifts: str, since: int = 15, until: int = 99) -> Case:
-    return Case(name, statements, drifts, since, until)
+def _case(name: str, statements: str, *drifts: str, since: int = 15, committed: bool = False, fails: bool = False) -> Case:
+    return Case(name, statements, drifts, since, committed, fails)
 
 
 def _comment(what: str, object_: str) -> Case:
@@ -261,13 +264,13 @@ CONSTRAINTS = (
 )  # fmt: skip
 
 
-def _index(name: str, definition: str, attribute: str, since: int = 15) -> Case:
+def _index(name: str, definition: str, attribute: str) -> Case:
     """Return the change of an index of app.indexed to another definition."""
     index = definition.split()[0] if definition.startswith("indexed_") else "indexed_idx"
     rest = definition.removeprefix(index).strip()
     head, _, tail = rest.partition("@")
     return _case(
-        name, f"DROP INDEX app.{index}; CREATE {head.strip()} INDEX {index} ON app.indexed {tail.strip()}", f"index app.{index}: {attribute}", since=since,
+        name, f"DROP INDEX app.{index}; CREATE {head.strip()} INDEX {index} ON app.indexed {tail.strip()}", f"index app.{index}: {attribute}",
     )  # fmt: skip
 
 
@@ -307,9 +310,10 @@ INDEXES = (
     _case("invalid", "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'app.persons_tags_idx'::regclass",
           "index app.persons_tags_idx: valid"),
     _case("left behind by a failed build", """INSERT INTO app.indexed (a) VALUES (1), (1);
-      CREATE UNIQUE INDEX CONCURRENTLY failed_idx ON app.indexed (a)""", "index app.failed_idx: existence"),
-    _case("left invalid by a failed build", """INSERT INTO app.indexed (b) VALUES (1), (1); DROP INDEX app.indexed_unique;
-      CREATE UNIQUE INDEX CONCURRENTLY indexed_unique ON app.indexed (b)""", "index app.indexed_unique: valid"),
+      CREATE UNIQUE INDEX CONCURRENTLY failed_idx ON app.indexed (a)""", "index app.failed_idx: existence", committed=True, fails=True),
+    _case("left invalid by a failed build", """DROP INDEX app.indexed_unique; INSERT INTO app.indexed (b) VALUES (1), (1);
+      CREATE UNIQUE INDEX CONCURRENTLY indexed_unique ON app.indexed (b)""", "index app.indexed_unique: valid", committed=True, fails=True),
+    _case("built without locks", "CREATE INDEX CONCURRENTLY new_idx ON app.indexed (a)", "index app.new_idx: existence", committed=True),
     _case("index of partitions completed", """CREATE INDEX half_1 ON app.events_2024 (kind); CREATE INDEX half_2 ON app.events_2025 (kind);
       ALTER INDEX app.events_half_idx ATTACH PARTITION app.half_1; ALTER INDEX app.events_half_idx ATTACH PARTITION app.half_2""",
           "index app.half_1: existence", "index app.events_half_idx: valid", "index app.half_2: existence",
@@ -602,6 +606,8 @@ OPERATORS = (
     _case("collation dropped", "DROP COLLATION app.plain", "collation app.plain: existence"),
     _case("locale of a collation", "DROP COLLATION app.blind; CREATE COLLATION app.blind (PROVIDER = icu, LOCALE = 'und-u-ks-level1', DETERMINISTIC = false)",
           "collation app.blind: locale"),
+    _case("provider of a collation", "DROP COLLATION app.plain; CREATE COLLATION app.plain (PROVIDER = icu, LOCALE = 'und')",
+          "collation app.plain: collate", "collation app.plain: ctype", "collation app.plain: locale", "collation app.plain: provider"),
     _case("deterministic", "DROP COLLATION app.blind; CREATE COLLATION app.blind (PROVIDER = icu, LOCALE = 'und-u-ks-level2')",
           "collation app.blind: nondeterministic"),
     _case("rules of a collation", "DROP COLLATION app.blind; CREATE COLLATION app.blind (PROVIDER = icu, LOCALE = 'und-u-ks-level2',"
@@ -663,6 +669,8 @@ GLOBALS = (
     _case("option of a wrapper", "ALTER FOREIGN DATA WRAPPER app_wrapper OPTIONS (SET debug 'false')", "foreign data wrapper app_wrapper: options"),
     _case("validator of a wrapper", "ALTER FOREIGN DATA WRAPPER app_wrapper VALIDATOR pg_catalog.postgresql_fdw_validator OPTIONS (DROP debug)",
           "foreign data wrapper app_wrapper: options", "foreign data wrapper app_wrapper: validator"),
+    _case("handler of a wrapper", "CREATE EXTENSION postgres_fdw; ALTER FOREIGN DATA WRAPPER app_wrapper HANDLER public.postgres_fdw_handler",
+          "extension postgres_fdw: existence", "foreign data wrapper app_wrapper: handler"),
     _case("privilege on a wrapper", "REVOKE USAGE ON FOREIGN DATA WRAPPER app_wrapper FROM pgsteward_drift_writer",
           "foreign data wrapper app_wrapper: privileges"),
     _case("wrapper added", "CREATE FOREIGN DATA WRAPPER new", "foreign data wrapper new: existence"),
@@ -737,9 +745,16 @@ REPLICATION = (
             ("origin", "origin = none", 16),
             ("run_as_owner", "run_as_owner = true", 16),
             ("no_password_required", "password_required = false", 16),
-            ("failover", "failover = true", 17),
         )
     ),
+    _case("failover of a subscription", """DROP SUBSCRIPTION app_subscription;
+      CREATE SUBSCRIPTION app_subscription CONNECTION '' PUBLICATION theirs, others
+        WITH (connect = false, slot_name = NONE, failover = true, synchronous_commit = 'local', streaming = on);
+      COMMENT ON SUBSCRIPTION app_subscription IS 'Never connected'""", "subscription app_subscription: failover", since=17),
+    _case("two-phase commit of a subscription", """DROP SUBSCRIPTION app_subscription;
+      CREATE SUBSCRIPTION app_subscription CONNECTION '' PUBLICATION theirs, others
+        WITH (connect = false, slot_name = NONE, two_phase = true, synchronous_commit = 'local', streaming = on);
+      COMMENT ON SUBSCRIPTION app_subscription IS 'Never connected'""", "subscription app_subscription: two_phase"),
     _case("where the subscription goes is no part of the schema", "ALTER SUBSCRIPTION app_subscription CONNECTION 'host=elsewhere password=other'"),
     _case("a password is no part of the schema", "ALTER USER MAPPING FOR pgsteward_drift_writer SERVER \"far away\" OPTIONS (SET password 'other')"),
 )  # fmt: skip
