@@ -28,8 +28,10 @@ options:
   url:
     description:
       - Database URL as SQLAlchemy writes it, instead of O(login_host) and its kin. Percent-encode its password.
+      - Without it and without O(login_db), the database is named by C(DATABASE_URL) in O(environment), or by C(POSTGRES_DB) with
+        C(POSTGRES_HOST), C(POSTGRES_PORT), C(POSTGRES_USER) and C(POSTGRES_PASSWORD).
       - C(postgresql://) without a driver takes psycopg 3 or psycopg2, whichever the project's interpreter has.
-        A named driver such as C(postgresql+asyncpg://) is kept.
+        A named driver such as C(postgresql+asyncpg://) is kept for the project; the module itself connects by psycopg 3.
       - The project finds it as C(sqlalchemy.url) in its config and in the variable C(DATABASE_URL).
         If the project connects to anywhere else, the module stops before it changes anything.
     type: str
@@ -62,6 +64,12 @@ requirements:
 
     MUTATING = r"""
 options:
+  lock_wait:
+    description:
+      - How long to wait for another run on the same database, which works on it alone. V(0) fails at once.
+      - The error names the session that holds the lock.
+    type: str
+    default: 10min
   lock_timeout:
     description:
       - How long a statement may wait for a lock, since others queue behind it. V(0) waits for ever.
@@ -69,15 +77,21 @@ options:
         C(CREATE INDEX CONCURRENTLY) cut short leaves an invalid index.
     type: str
     default: 500ms
+  lock_retry:
+    description:
+      - How long to go on trying a revision that met O(lock_timeout), each time from its beginning and with longer pauses. V(0) tries once.
+      - A revision that did something inside C(autocommit_block) is not tried again.
+    type: str
+    default: 5min
   statement_timeout:
     description:
       - How long a statement may take. Without it the server's setting holds.
     type: str
 attributes:
   check_mode:
-    description: Can run without changing anything; the session is read-only then.
+    description: Can run without changing anything; the session is read-only then, and no lock is taken.
     support: full
   diff_mode:
-    description: Shows the revision before and after, and the revisions between.
+    description: Shows the revision before and after, the revisions between and their statements.
     support: full
 """

@@ -22,10 +22,15 @@ def verification_report(results: Any) -> list[str]:
     return _projects.report(results)
 
 
+def status_report(results: Any) -> list[str]:
+    """Return the lines of a report."""
+    return _projects.status(results)
+
+
 class FilterModule:
     """The filters of this file, internal to the role pg_migrate."""
 
     def filters(self) -> dict[str, Any]:
         """Return filter names and functions."""
-        functions = (migration_databases, migration_findings, verification_report)
+        functions = (migration_databases, migration_findings, verification_report, status_report)
         return {function.__name__: function for function in functions}

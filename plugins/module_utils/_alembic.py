@@ -5,20 +5,28 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import ctypes
 import json
 import os
 import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic_runner, _connection, _revisions
+from ansible_collections.pgsteward.postgres.plugins.module_utils import (
+    _alembic_runner,
+    _connection,
+    _journal,
+    _revisions,
+)
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import Answer
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
 APPLICATION_NAME = "pgsteward alembic_upgrade"
 OUTPUT_LINES = 200
 OUTPUT_BYTES = 65536
+TICK = 0.05  # seconds between two looks of a watch
 
 # PWD and OLDPWD are the shell's own.
 _SECRET_NAME = re.compile(
@@ -36,7 +45,9 @@ _SECRET_NAME = re.compile(
 )
 _URL_SECRET = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
 _PLAIN_VALUE = re.compile(r"\d{0,2}|true|false|yes|no|on|off|none|null", re.IGNORECASE)
-_DURATION = re.compile(r"\d+ ?(us|ms|s|min|h|d)?")
+_DURATION = re.compile(r"(\d+) ?(us|ms|s|min|h|d)?")
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -52,12 +63,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "x": {"type": "list", "elements": "str", "default": []},
 }
 MUTATING_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "lock_wait": {"type": "str", "default": "10min"},
     "lock_timeout": {"type": "str", "default": "500ms"},
+    "lock_retry": {"type": "str", "default": "5min"},
     "statement_timeout": {"type": "str"},
 }
 ARGUMENT_RULES: dict[str, Any] = {
     "mutually_exclusive": [("virtualenv", "python"), *(("url", name) for name in _connection.ARGUMENTS)],
-    "required_one_of": [("url", "login_db")],
 }
 
 
@@ -113,13 +125,45 @@ def secret_values(name: str, value: str) -> list[str]:
     return [value] if _SECRET_NAME.search(name) else []
 
 
+def place_from_params(params: Mapping[str, Any]) -> Place:
+    """Return the place that url or login_* name, or DATABASE_URL or POSTGRES_DB and its kin in environment.
+
+    Raises StewardError when none of them names a database.
+    """
+    if params.get("url") or params.get("login_db"):
+        return _connection.place_from_params(params)
+    environment = Project.from_params(params).environment
+    named = [name for name in _connection.ARGUMENTS if name.startswith("login_") and params.get(name)]
+    if named:
+        raise StewardError(f"{named[0]} is given and login_db is not: name the database by login_db")
+    if environment.get("DATABASE_URL"):
+        try:
+            return _connection.parse_url(environment["DATABASE_URL"])
+        except StewardError as error:
+            raise StewardError(f"environment DATABASE_URL: {error}") from None
+    if not environment.get("POSTGRES_DB"):
+        raise StewardError("no database is named: give url, login_db, or DATABASE_URL or POSTGRES_DB in environment")
+    port = environment.get("POSTGRES_PORT") or None
+    if port and not port.isdigit():
+        raise StewardError(f"environment POSTGRES_PORT is {port!r}, and no number")
+    transport = _connection.place_from_params(params)
+    return replace(
+        transport,
+        database=environment["POSTGRES_DB"],
+        host=environment.get("POSTGRES_HOST") or None,
+        port=int(port) if port else None,
+        user=environment.get("POSTGRES_USER") or None,
+        password=environment.get("POSTGRES_PASSWORD") or None,
+    )
+
+
 def settle_secrets(module: Any) -> None:
     """Tell an AnsibleModule which values it must mask in all that it returns, and which not.
 
     environment is kept from the log as a whole, but masking each of its values everywhere would spoil the result: a
     PYTHONPATH of "." would take every dot.
     """
-    project, place = Project.from_params(module.params), _connection.place_from_params(module.params)
+    project, place = Project.from_params(module.params), place_from_params(module.params)
     kept = {module.params[name] for name in ("url", "login_password") if module.params.get(name)}
     module.no_log_values.difference_update(set(project.environment.values()) - kept)
     module.no_log_values.update(project.secrets() | _connection.secrets_of(place))
@@ -194,6 +238,12 @@ def check_duration(name: str, value: str | None) -> None:
         raise StewardError(f"{name} is no duration: write a number and us, ms, s, min, h or d, such as 500ms")
 
 
+def seconds_of(duration: str) -> float:
+    """Return the seconds of a duration that check_duration accepts; PostgreSQL takes a bare number for milliseconds."""
+    match = _DURATION.fullmatch(duration)
+    return int(match[1]) * _UNITS[match[2] or "ms"] if match else 0.0
+
+
 # The runner's process
 
 
@@ -206,54 +256,130 @@ class Ended:
     how: str
 
 
+class Watch(Protocol):
+    """What looks on while a runner works. An error that it raises ends the runner."""
+
+    def fact(self, fact: Mapping[str, Any]) -> None:
+        """Take what the runner reports; where that asks, the runner goes on when this has returned."""
+
+    def tick(self) -> None:
+        """Look around; called every TICK or so."""
+
+
 class Runner:
-    """A runner's process: it imports alembic at once, and waits for the request."""
+    """A runner's process: it imports alembic at once, and waits for the request. It dies with this process."""
 
     def __init__(self, project: Project, python: str, temporary: str) -> None:
-        # All three live as long as the process, until close(). The first two have no name that anyone could open.
-        self._answer: IO[bytes] = tempfile.TemporaryFile(dir=temporary)  # noqa: SIM115
+        # Both live as long as the process, until close(). The first has no name that anyone could open.
         self._output: IO[bytes] = tempfile.TemporaryFile(dir=temporary)  # noqa: SIM115
         self._source = tempfile.NamedTemporaryFile(dir=temporary, prefix="alembic_runner_", suffix=".py")  # noqa: SIM115
         self._source.write(_runner_source())
         self._source.flush()
-        descriptor = self._answer.fileno()
         # What looks like a secret goes in with the request: a process's first environment can be read from outside.
         plain = {name: value for name, value in project.environment.items() if not secret_values(name, value)}
+        self._answer, theirs = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [python, self._source.name, str(descriptor)],
+                [python, self._source.name, str(theirs)],
                 stdin=subprocess.PIPE,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
                 cwd=project.directory,
                 env={**os.environ, **plain},
-                pass_fds=(descriptor,),
+                pass_fds=(theirs,),
+                preexec_fn=_bound_to_parent(),
             )
-        except OSError as error:
-            raise StewardError(f"{python} cannot be run: {error.strerror}") from None
+        except (OSError, subprocess.SubprocessError) as error:
+            os.close(self._answer)
+            raise StewardError(f"{python} cannot be run: {getattr(error, 'strerror', error)}") from None
+        finally:
+            os.close(theirs)
 
-    def ask(self, request: Mapping[str, Any], secrets: frozenset[str]) -> Ended:
-        """Send the request, wait for the end, return the answer with all texts masked."""
-        with contextlib.suppress(BrokenPipeError):  # it died before; its output tells why
-            self._process.communicate(json.dumps(request).encode())
-        status = self._process.wait()
-        self._answer.seek(0)
-        answer = masked(_revisions.read_answer(self._answer.read().decode("utf-8", "replace")), secrets)
+    def ask(self, request: Mapping[str, Any], secrets: frozenset[str], watch: Watch | None = None) -> Ended:
+        """Send the request, look on until the end, return the answer with all texts masked.
+
+        A StewardError of watch ends the run, and is its failure.
+        """
+        received, refusal = bytearray(), None
+        try:
+            self._send(json.dumps(request))
+            self._follow(received, watch)
+            status = self._process.wait()
+        except StewardError as error:
+            refusal = _revisions.Failure(str(error), "", True)
+            status = self._end()
+        except BaseException:
+            # Before any connection of ours is closed, and with it the lock that this process needs.
+            self._end()
+            raise
+        answer = _revisions.read_answer(received.decode("utf-8", "replace"))
+        answer = masked(replace(answer, running=None, failure=refusal) if refusal else answer, secrets)
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, size - OUTPUT_BYTES))
         output = _connection.mask(self._output.read().decode("utf-8", "replace"), secrets).splitlines()[-OUTPUT_LINES:]
         return Ended(answer, output, ending(status, output))
 
-    def close(self) -> None:
-        """End the process if it still waits for a request, and remove what belongs to it."""
+    def _send(self, line: str) -> None:
+        stdin = self._process.stdin
+        if stdin:
+            with contextlib.suppress(BrokenPipeError):  # it died before; its output tells why
+                stdin.write(line.encode() + b"\n")
+                stdin.flush()
+
+    def _follow(self, received: bytearray, watch: Watch | None) -> None:
+        """Collect all that the runner reports, and hand it to watch line by line."""
+        taken = 0
+        while True:
+            if select.select([self._answer], [], [], TICK)[0]:
+                chunk = os.read(self._answer, 65536)
+                if not chunk:
+                    break
+                received += chunk
+                *lines, _rest = bytes(received[taken:]).split(b"\n")
+                for line in lines:
+                    taken += len(line) + 1
+                    self._take(line, watch)
+            elif self._process.poll() is not None:  # and a child of its own still holds the pipe
+                break
+            if watch:
+                watch.tick()
+
+    def _take(self, line: bytes, watch: Watch | None) -> None:
+        try:
+            fact = json.loads(line)
+        except ValueError:  # where read_answer stops as well
+            return
+        if watch:
+            watch.fact(fact)
+        if fact.get("asks"):
+            self._send("go on")
+
+    def _end(self) -> int:
         if self._process.poll() is None:
             self._process.kill()
-            self._process.wait()
+        return self._process.wait()
+
+    def close(self) -> None:
+        """End the process if it still waits for a request, and remove what belongs to it."""
+        self._end()
         if self._process.stdin:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-        for file in (self._answer, self._output, self._source):
+        os.close(self._answer)
+        for file in (self._output, self._source):
             file.close()
+
+
+def _bound_to_parent() -> Callable[[], None]:
+    """Return what a child calls so that the kernel ends it when we end: whoever holds no lock must not migrate."""
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def bind() -> None:
+        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+        if os.getppid() != parent:  # too late
+            os._exit(1)
+
+    return bind
 
 
 def masked(answer: Answer, secrets: frozenset[str]) -> Answer:
@@ -263,6 +389,9 @@ def masked(answer: Answer, secrets: frozenset[str]) -> Answer:
         answer,
         failure=replace(failure, text=_connection.mask(failure.text, secrets)) if failure else None,
         notes=tuple(_connection.mask(note, secrets) for note in answer.notes),
+        sql={
+            revision: tuple(_connection.mask(text, secrets) for text in texts) for revision, texts in answer.sql.items()
+        },
     )
 
 
@@ -289,7 +418,7 @@ def _runner_source() -> bytes:
 
 
 @contextlib.contextmanager
-def _queries(place: Place) -> Iterator[None]:
+def queries(place: Place) -> Iterator[None]:
     """Turn errors of our own queries into one line."""
     import psycopg
 
@@ -299,12 +428,10 @@ def _queries(place: Place) -> Iterator[None]:
         raise StewardError(f"a query of our own failed at {place}: {_alembic_runner.first_lines(str(error))}") from None
 
 
-def read_heads(connection: psycopg.Connection[Any], answer: Answer) -> list[str]:
-    """Return the revisions in the version table that env.py uses, sorted; none when there is no such table."""
-    from psycopg import sql
-
+def version_schema(connection: psycopg.Connection[Any], answer: Answer) -> str | None:
+    """Return the schema of the version table that env.py uses; None when there is no such table."""
     if answer.version_table is None:
-        return []
+        return None
     schemas = [answer.version_table_schema] if answer.version_table_schema else list(answer.search_path)
     found = connection.execute(
         "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -312,9 +439,17 @@ def read_heads(connection: psycopg.Connection[Any], answer: Answer) -> list[str]
         " ORDER BY array_position(%s::name[], n.nspname) LIMIT 1",
         [answer.version_table, schemas, schemas],
     ).fetchone()
-    if found is None:
+    return found[0] if found else None
+
+
+def read_heads(connection: psycopg.Connection[Any], answer: Answer) -> list[str]:
+    """Return the revisions in the version table that env.py uses, sorted; none when there is no such table."""
+    from psycopg import sql
+
+    schema = version_schema(connection, answer)
+    if schema is None or answer.version_table is None:
         return []
-    table = sql.Identifier(found[0], answer.version_table)
+    table = sql.Identifier(schema, answer.version_table)
     return sorted(row[0] for row in connection.execute(sql.SQL("SELECT version_num FROM {}").format(table)))
 
 
@@ -330,18 +465,20 @@ def heads_now(connection: psycopg.Connection[Any], place: Place, answer: Answer)
 
 
 def has_tables(connection: psycopg.Connection[Any]) -> bool:
-    """Say whether somebody made tables in this database, other than a table of revisions or those of an extension."""
+    """Say whether somebody made tables in this database, other than those of revisions, of our journal or of an extension."""
     row = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'"
+        " WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%'"
         " AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'version_num')"
+        " AND c.relname <> %s"
         " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
-        " AND d.deptype = 'e'))"
+        " AND d.deptype = 'e'))",
+        [_journal.TABLE],
     ).fetchone()
     return bool(row and row[0])
 
 
-# One upgrade
+# What the runner is asked
 
 
 def build_request(
@@ -368,82 +505,5 @@ def build_request(
         "given_names": sorted(project.environment),
         "lock_timeout": params.get("lock_timeout"),
         "statement_timeout": params.get("statement_timeout"),
-    }
-
-
-def run_upgrade(module: Any) -> dict[str, Any]:
-    """Do what an AnsibleModule asks for; return its result or raise StewardError."""
-    settle_secrets(module)
-    result = upgrade(module.params, module.check_mode, module.tmpdir, module.warn)
-    if not module._diff:
-        del result["diff"]
-    return result
-
-
-def upgrade(params: Mapping[str, Any], check: bool, temporary: str, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Bring the database to the wanted revisions, or say in check mode what that would take; return the result.
-
-    temporary: a private directory. Raises StewardError, with what lasts in its facts.
-    """
-    project, place = Project.from_params(params), _connection.place_from_params(params)
-    files = find_config(project.directory, project.config, project.section)
-    for name in ("lock_timeout", "statement_timeout"):
-        check_duration(name, params.get(name))
-    if not params["revision"]:
-        raise StewardError("revision is empty: name one, or heads")
-    secrets = _connection.secrets_of(place) | project.secrets() | inherited_secrets(os.environ)
-    # While we connect, the runner imports alembic; it touches nothing of the project before it has the request.
-    with (
-        contextlib.closing(Runner(project, find_python(project.python), temporary)) as runner,
-        _connection.connect(place, APPLICATION_NAME) as connection,
-        _queries(place),
-    ):
-        server = _connection.read_server(connection, place)
-        # Before the run: afterwards the revisions' own tables are there.
-        tables = has_tables(connection)
-        ended = runner.ask(build_request(project, files, place, params, check, server), secrets)
-        answer = ended.answer
-        for note in answer.notes:
-            warn(note)
-        current = heads_now(connection, place, answer)
-    applied = _revisions.lasting(answer, current)
-    state = _revisions.state_of(answer, tables) if answer.version_table else None
-    result = as_return(answer, state, current, applied, ended.output)
-    if not answer.finished:
-        raise StewardError(_revisions.failure_message(answer, current, ended.how, applied), **result)
-    for warning in state_warnings(answer, state):
-        warn(warning)
-    if not check and not _revisions.reached(answer, current):
-        raise StewardError(_revisions.unreached_message(answer, current), **result)
-    return {**result, "changed": bool(answer.pending), "diff": _revisions.difference(answer)}
-
-
-def state_warnings(answer: Answer, state: str | None) -> list[str]:
-    """Return what the operator should know though nothing failed."""
-    if state == "ahead":
-        targets, current = ", ".join(answer.targets), ", ".join(answer.current)
-        return [f"the database is past {targets} already, at {current}: nothing was done"]
-    if state == "legacy" and answer.pending:
-        return ["the database had tables and no recorded revision: it may have been made without Alembic"]
-    return []
-
-
-def as_return(
-    answer: Answer, state: str | None, current: list[str], applied: list[_revisions.Applied], output: list[str]
-) -> dict[str, Any]:
-    """Return what every ending of a run returns; changed tells what lasts."""
-    return {
-        "changed": bool(applied),
-        "state": state,
-        "current": current,
-        "heads": list(answer.heads),
-        "pending": [item.as_return() for item in answer.pending],
-        "applied": [item.as_return() for item in applied],
-        "sql": [],
-        "sql_method": "list",
-        "version_table": answer.version_table,
-        "version_table_schema": answer.version_table_schema,
-        "target_metadata": answer.target_metadata,
-        "versions": dict(answer.versions or {}),
-        "output": output,
+        "session": {},
     }

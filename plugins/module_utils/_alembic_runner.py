@@ -2,9 +2,10 @@
 """Run one Alembic action in the application's own interpreter.
 
 An env.py imports the application's models and settings, so it runs here, in a process of its own. This file travels
-alone and needs nothing but Python 3.8 and the application's alembic (1.7 or later). The module sends one JSON request on
-stdin. The answer leaves through the file descriptor named on the command line, one JSON object per line, as things happen:
-whatever becomes of this process, the lines that arrived are true. stdout and stderr belong to env.py.
+alone and needs nothing but Python 3.8 and the application's alembic (1.7 or later). The module sends one JSON request as
+the first line on stdin. The answer leaves through the file descriptor named on the command line, one JSON object per line,
+as things happen: whatever becomes of this process, the lines that arrived are true. Where an answer asks, the run goes on
+when the module has sent another line. stdout and stderr belong to env.py.
 """
 
 from __future__ import annotations
@@ -23,28 +24,37 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     Request = dict[str, Any]
     Report = Callable[..., None]
+    Permit = Callable[[], None]
     Graph = dict[str, dict[str, Any]]  # revision -> down (all it needs, dependencies too), message, path, labels
 
 # As alembic reads them: an optional branch, an optional starting revision, a signed number of steps.
 _RELATIVE = re.compile(r"(?:.+?@)?\w*?[+-]\d+")
 _IDENTITY = (
     "SELECT pg_catalog.current_database(), "
-    "pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), 'YYYYMMDDHH24MISSUS')"
+    "pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), 'YYYYMMDDHH24MISSUS'), "
+    "pg_catalog.pg_backend_pid()"
 )
 _SEARCH_PATH = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::pg_catalog.text"
 _READ_ONLY = "SET default_transaction_read_only = on"
+_CREATED = re.compile(r"^[ \t]*Create Date:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _TIMEOUTS = "SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('statement_timeout')"
 # Cutting CREATE INDEX CONCURRENTLY short leaves an invalid index: outside transactions wait for locks, and long.
 _PATIENT = ("SET lock_timeout = 0", "SET statement_timeout = '30min'")
+_SHOWN_STATEMENTS = 500  # of one revision; a revision that fills tables may run millions
+_SHOWN_CHARACTERS = 20000  # of one statement
 
 
 class RunnerError(Exception):
     """A reason to stop, in one line."""
+
+
+def granted() -> None:
+    """Let a run go on without asking anybody."""
 
 
 # Pure functions over the revision graph
@@ -178,6 +188,13 @@ def describe(error: BaseException) -> dict[str, str]:
     return {"text": text, "where": where}
 
 
+def sqlstate(error: BaseException) -> str | None:
+    """Return the server's code for an error, whatever driver brought it."""
+    cause = root_cause(error)
+    found = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return found if isinstance(found, str) else None
+
+
 def _is_ours(path: str) -> bool:
     """Say whether path is a file of the project: inside its directory, and not in an environment inside that."""
     file = Path(path).absolute()
@@ -256,6 +273,10 @@ class Run:
     metadata: Any = None
     ran: bool = False
     failure: BaseException | None = None
+    permit: Permit = granted
+
+    as_sql: ClassVar[bool] = False
+    options: ClassVar[Mapping[str, Any]] = {"transaction_per_migration": True}
 
     def work(self, context: Any, migrate: Callable[[], None]) -> None:
         """Do the action in place of the run of a MigrationContext; migrate is that run."""
@@ -274,7 +295,7 @@ class Run:
             bound = signature.bind(*args, **kwargs)
             with self.remembered():
                 self.adopt(bound.arguments.get("connection"))
-            bound.arguments["transaction_per_migration"] = True
+            bound.arguments.update(self.options)
             configure(*bound.args, **bound.kwargs)
             self.metadata = bound.arguments.get("target_metadata")
             self.attach(environment.get_context())
@@ -304,12 +325,13 @@ class Run:
                 f"env.py connects to {place_text(seen)}, but the module was given {place_text(given)}: "
                 "let env.py take sqlalchemy.url from its config, or DATABASE_URL"
             )
-        identity = raw(connection, [_IDENTITY])
-        if list(identity) != self.request["identity"]:
+        *identity, backend = raw(connection, [_IDENTITY])
+        if identity != self.request["identity"]:
             raise RunnerError(
                 f"env.py's connection reaches another server or database than its URL {place_text(seen)} says"
             )
         settings = [(name, self.request[name]) for name in ("lock_timeout", "statement_timeout") if self.request[name]]
+        settings += self.request.get("session", {}).items()
         statements = [f"SET {name} = '{value}'" for name, value in settings]
         if self.request["check"]:
             # The default rules the transactions to come; one that env.py has open already is told by itself.
@@ -318,11 +340,16 @@ class Run:
                 raise RunnerError("env.py's connection cannot be made read-only, so there is no check of this project")
         elif statements:
             raw(connection, statements)
-        self.report(external=bool(connection.in_transaction()))
+        self.report(external=bool(connection.in_transaction()), backend=backend)
 
     def attach(self, context: Any) -> None:
         """Put our action in place of the run of a MigrationContext, and patience into its autocommit blocks."""
-        run, block = context.run_migrations, context.autocommit_block
+        self.replace_run(context)
+        self.make_patient(context)
+
+    def replace_run(self, context: Any) -> None:
+        """Put our action in place of the run of a MigrationContext."""
+        run = context.run_migrations
 
         def run_migrations(**kwargs: Any) -> None:
             with self.remembered():
@@ -330,9 +357,16 @@ class Run:
                 # An env.py that tried again after an error is as good as one that had none.
                 self.ran, self.failure = True, None
 
+        context.run_migrations = run_migrations
+
+    def make_patient(self, context: Any) -> None:
+        """Let statements in autocommit blocks wait for locks, and take their time."""
+        block = context.autocommit_block
+
         @contextlib.contextmanager
         def autocommit_block() -> Iterator[None]:
             with block():
+                self.report(autocommit=True)
                 timeouts = raw(context.connection, [_TIMEOUTS])
                 restore = [f"SET lock_timeout = '{timeouts[0]}'", f"SET statement_timeout = '{timeouts[1]}'"]
                 raw(context.connection, _PATIENT)
@@ -344,7 +378,6 @@ class Run:
                     raise
                 raw(context.connection, restore)
 
-        context.run_migrations = run_migrations
         context.autocommit_block = autocommit_block
 
 
@@ -356,11 +389,15 @@ class Upgrade(Run):
     pending: Sequence[str] = ()
     current: Sequence[str] = ()
     table: tuple[str, str | None] | None = None
+    statements: Statements = field(default_factory=lambda: Statements())
 
     def work(self, context: Any, migrate: Callable[[], None]) -> None:
         """Migrate when there is anything to do and it is not a check."""
         self.plan(context)
         if self.pending and not self.request["check"]:
+            self.report(asks="plan")
+            self.permit()
+            record_statements(context.connection, lambda text: self.statements.add(text))
             migrate()
 
     def plan(self, context: Any) -> None:
@@ -408,10 +445,105 @@ class Upgrade(Run):
             raise RunnerError("another run changed the revision of this database meanwhile: run again")
         for revision in self.pending:
             item = self.script.get_revision(revision)
-            self.report(running=revision)
+            self.report(running=revision, autocommit=False, asks="revision")
+            self.permit()
             started = time.monotonic()
-            yield MigrationStep.upgrade_from_script(self.script.revision_map, item)
+            step = MigrationStep.upgrade_from_script(self.script.revision_map, item)
+            step.migration_fn = self.statements.during(step.migration_fn, revision, self.report)
+            yield step
             self.report(applied={"revision": revision, "seconds": round(time.monotonic() - started, 3)})
+
+
+@dataclass
+class Statements:
+    """The statements of one revision at a time; those between revisions, on the version table, are alembic's own."""
+
+    texts: list[str] = field(default_factory=list)
+    more: int = 0
+    recording: bool = False
+
+    def add(self, text: str) -> None:
+        """Keep a statement, unless no revision runs or SQLAlchemy only looks something up in the catalog."""
+        text = text.strip()
+        if not self.recording or (text[:6].upper() == "SELECT" and "pg_catalog." in text):
+            return
+        if len(self.texts) < _SHOWN_STATEMENTS:
+            cut = len(text) > _SHOWN_CHARACTERS
+            self.texts.append(text[:_SHOWN_CHARACTERS] + " \u2026" if cut else text)
+        else:
+            self.more += 1
+
+    def during(self, function: Callable[..., None], revision: str, report: Report) -> Callable[..., None]:
+        """Return a revision's function as one whose statements are kept, and reported however it ends."""
+
+        def recorded(**kwargs: Any) -> None:
+            self.texts, self.more, self.recording = [], 0, True
+            try:
+                function(**kwargs)
+            finally:
+                self.recording = False
+                rest = [f"-- and {self.more} more statements"] if self.more else []
+                report(sql={"revision": revision, "statements": self.texts + rest})
+
+        return recorded
+
+
+def record_statements(connection: Any, add: Callable[[str], None]) -> None:
+    """Call add with the text of each statement that goes through a SQLAlchemy connection; values are left out."""
+    from sqlalchemy import event
+
+    def listener(_connection: Any, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
+        compiled = getattr(context, "compiled", None) is not None
+        add(plain(statement, connection.dialect) if compiled else statement)
+
+    event.listen(connection, "before_cursor_execute", listener)
+
+
+def plain(statement: str, dialect: Any) -> str:
+    """Return a statement that SQLAlchemy compiled without what only the driver wants: some want each % twice."""
+    return statement.replace("%%", "%") if "format" in dialect.paramstyle else statement
+
+
+@dataclass
+class Offline(Run):
+    """The run that renders the statements of given revisions and executes none; request: pending and current beside the usual."""
+
+    statements: Statements = field(default_factory=Statements)
+
+    as_sql: ClassVar[bool] = True
+    options: ClassVar[Mapping[str, Any]] = {"transaction_per_migration": True, "literal_binds": True}
+
+    def adopt(self, connection: Any) -> None:
+        """Look at a connection only where env.py makes one though it is offline."""
+        if connection is not None:
+            super().adopt(connection)
+
+    def attach(self, context: Any) -> None:
+        """Collect what alembic would print; no session has to be patient."""
+        self.replace_run(context)
+        context.impl.static_output = lambda text: self.collect(plain(text, context.dialect))
+
+    def collect(self, text: str) -> None:
+        """Keep a rendered statement, without alembic's transactions."""
+        text = text.strip().rstrip(";")
+        if text not in ("BEGIN", "COMMIT"):
+            self.statements.add(text)
+
+    def work(self, context: Any, migrate: Callable[[], None]) -> None:
+        """Render."""
+        if context.dialect.name != "postgresql":
+            raise RunnerError(f"env.py renders for {context.dialect.name} when it is offline")
+        migrate()
+
+    def steps(self, _heads: Sequence[str], _context: Any) -> Iterator[Any]:
+        """Yield alembic's step for each revision of the request."""
+        from alembic.runtime.migration import MigrationStep
+
+        for revision in self.request["pending"]:
+            item = self.script.get_revision(revision)
+            step = MigrationStep.upgrade_from_script(self.script.revision_map, item)
+            step.migration_fn = self.statements.during(step.migration_fn, revision, self.report)
+            yield step
 
 
 class CreateModels(Run):
@@ -452,10 +584,68 @@ def schemas_of(collection: Iterable[Any]) -> list[str]:
     return sorted(schema for schema in found if schema)
 
 
-ACTIONS: dict[str, type[Run]] = {"upgrade": Upgrade, "create_models": CreateModels}
+class Info(Run):
+    """The run that only looks: at the revisions, at the models, and where the database stands among them."""
+
+    table: tuple[str, str | None] | None = None
+
+    def work(self, context: Any, migrate: Callable[[], None]) -> None:
+        """Report all that the project says; the database itself is read by the module."""
+        table = (context.version_table, context.version_table_schema)
+        if self.table not in (None, table):
+            raise RunnerError("env.py looks at several version tables: choose one by x or environment")
+        self.table = table
+        search_path = json.loads(raw(context.connection, [_SEARCH_PATH])[0])
+        graph, notes = read_graph(self.script)
+        current = sorted(context.get_current_heads())
+        targets = [
+            revision
+            for target in self.request["targets"]
+            for revision in resolve_target(target, self.script, graph, current)
+        ]
+        self.report(
+            current=current,
+            heads=sorted(self.script.get_heads()),
+            version_table=table[0],
+            version_table_schema=table[1],
+            search_path=search_path,
+            target_metadata=self.metadata is not None,
+            notes=notes,
+            targets=maximal(graph, targets),
+            graph=graph,
+            looked={
+                "files": {revision: file_facts(self.script.get_revision(revision)) for revision in graph},
+                "models": models_of(self.metadata, context),
+            },
+        )
 
 
-def perform(request: Request, report: Report) -> None:
+def file_facts(item: Any) -> dict[str, Any]:
+    """Return what a revision's file says beyond the graph: the revisions right below it, and when it was created."""
+    down = item.down_revision or ()
+    created = _CREATED.search(item.longdoc or "")
+    return {"down": [down] if isinstance(down, str) else list(down), "created": created[1] if created else None}
+
+
+def models_of(metadata: Any, context: Any) -> list[list[str | None]] | None:
+    """Return schema and name of each table that the models describe and env.py lets autogenerate compare.
+
+    None where that cannot be told: without models, and where the connection puts other schemas in place of theirs.
+    """
+    if metadata is None or context.connection.get_execution_options().get("schema_translate_map"):
+        return None
+    collection = metadata if isinstance(metadata, (list, tuple)) else [metadata]
+    tables = [table for item in collection for table in item.tables.values()]
+    included = context.opts.get("include_object")
+    if included is not None:
+        tables = [table for table in tables if included(table, table.name, "table", False, None)]
+    return sorted(([table.schema, table.name] for table in tables), key=str)
+
+
+ACTIONS: dict[str, type[Run]] = {"upgrade": Upgrade, "offline": Offline, "create_models": CreateModels, "info": Info}
+
+
+def perform(request: Request, report: Report, permit: Permit = granted) -> None:
     """Run env.py with the hook of the action in place. Raises what env.py raised, or RunnerError."""
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -464,9 +654,10 @@ def perform(request: Request, report: Report) -> None:
         protect_new_connections()
     config = make_config(request)
     script = ScriptDirectory.from_config(config)
-    run = ACTIONS[request["action"]](request, report, script)
+    run = ACTIONS[request["action"]](request, report, script, permit=permit)
+    starting = {"starting_rev": request["current"] or "base"} if run.as_sql else {}
     environment = EnvironmentContext(
-        config, script, fn=run.steps, as_sql=False, destination_rev=request["targets"][0], tag=None
+        config, script, fn=run.steps, as_sql=run.as_sql, destination_rev=request["targets"][0], tag=None, **starting
     )
     run.hook(environment)
     try:
@@ -496,7 +687,7 @@ def make_config(request: Request) -> Any:
         name=request["section"],
         raiseerr=True,
         revision=revision,
-        sql=False,
+        sql=ACTIONS[request["action"]].as_sql,
         tag=None,
         x=request["x"] or None,
     )
@@ -537,7 +728,7 @@ def preload() -> str | None:
     return None
 
 
-def answer(request: Request, report: Report, unimportable: str | None) -> None:
+def answer(request: Request, report: Report, permit: Permit, unimportable: str | None) -> None:
     """Run the request and report how it ended, whatever happens."""
     try:
         if unimportable:
@@ -556,12 +747,12 @@ def answer(request: Request, report: Report, unimportable: str | None) -> None:
         request["url"] = named_driver(request["url"])
         if "DATABASE_URL" not in request["given_names"]:
             os.environ["DATABASE_URL"] = request["url"]
-        perform(request, report)
+        perform(request, report, permit)
         report(finished=True)
     except BaseException as error:
         if not isinstance(error, (RunnerError, SystemExit)):
             traceback.print_exc()
-        report(error=describe(error), ours=isinstance(error, RunnerError))
+        report(error={**describe(error), "sqlstate": sqlstate(error)}, ours=isinstance(error, RunnerError))
 
 
 def leave() -> None:
@@ -581,7 +772,12 @@ def main() -> None:
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
     unimportable = preload()
-    text = sys.stdin.buffer.read()
+    # What comes in is the module's; env.py finds nothing on its stdin.
+    commands = os.fdopen(os.dup(0), "rb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    text = commands.readline()
     if not text:
         return  # the module changed its mind
     lines: IO[str]
@@ -591,7 +787,11 @@ def main() -> None:
             lines.write(json.dumps(facts) + "\n")
             lines.flush()
 
-        answer(json.loads(text), report, unimportable)
+        def permit() -> None:
+            if not commands.readline():
+                raise RunnerError("the module that started this run is gone")
+
+        answer(json.loads(text), report, permit, unimportable)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 FIRST_NORMAL_OID = 16384  # below are the objects that initdb made (access/transam.h, FirstNormalObjectId)
 
-# Options whose values are secrets, by their names. They stay on the server; and so that no secret's name is missed, more are hidden.
-SECRET = "pass(?!word_(encryption|required)$)|secret|token|credential|pwd|api_?key|private_?key|jwt"
+# Names of options whose values are secrets.
+SECRET = "pass(?!word_(encryption|required)$)|secret|token|credential|pwd|api_?key|private_?key|jwt"  # noqa: S105
 
 
 def _internal(catalog: str, oid: str) -> str:
@@ -23,7 +23,7 @@ def _internal(catalog: str, oid: str) -> str:
 def _without_secrets(options: str) -> str:
     """Return the expression of a list of options, name=value, in which secrets have no value."""
     name = "split_part(o, '=', 1)"
-    return f"(SELECT json_agg(CASE WHEN {name} ~* '{SECRET}' THEN {name} || '=' ELSE o END) FROM unnest({options}) o)"
+    return f"(SELECT json_agg(CASE WHEN {name} ~* '{SECRET}' THEN {name} || '=' ELSE o END) FROM unnest({options}) o)"  # noqa: S608
 
 
 # What the reader must be able to read; some installations take it from PUBLIC.
@@ -289,7 +289,7 @@ SELECT coalesce(json_agg(json_build_object(
     FROM pg_aggregate g WHERE g.aggfnoid = p.oid) END)), '[]')
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = ANY (%(schemas)s::oid[]) AND p.oid <> ALL (%(functions)s::oid[])
-  AND NOT (p.prolang = 12 AND {internal})
+  AND NOT (l.lanname = 'internal' AND {internal})
 """.replace("{internal}", _internal("pg_proc", "p.oid"))
 
 # Comments and labels of what initdb made are the server's own; only the schema public is often spoken of.

@@ -20,6 +20,8 @@ VERIFY_DEFAULTS: Mapping[str, Any] = {
     "accept": [],
     "fail_on": "cosmetic",
 }
+# What the playbook `migrate` takes care of; of the other states a report says why, and what to do.
+ORDINARY_STATES = frozenset({"fresh", "behind", "managed"})
 SCRATCH_KEYS = frozenset({"kind", "url", "template"})
 
 
@@ -81,6 +83,48 @@ def report(results: Sequence[Mapping[str, Any]]) -> list[str]:
                 *(f"    {line}" for line in f"remedy: {item['remedy']}".splitlines()),
             ]
     return lines
+
+
+def status(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line with the name and state of each result of alembic_info over the databases, and lines that explain it."""
+    lines = []
+    for result in results:
+        state = result.get("state")
+        lines.append(f"{result['item']['name']}: {state or 'not read'}")
+        lines += [f"  {line}" for line in (_status_lines(result) if state else _unread_lines(result))]
+    return lines
+
+
+def _status_lines(result: Mapping[str, Any]) -> list[str]:
+    known = {item["revision"] for item in result["history"]}
+    current = [name if name in known else f"{name} (in no file of the project)" for name in result["current"]]
+    # What lies between the database and an unknown revision, nobody knows.
+    needs = "Unknown" if set(result["current"]) - known else "Yes" if result["pending"] else "No"
+    lines = [
+        "Database Connection: Connected",
+        f"Current Revision: {', '.join(current) or 'none'}",
+        f"Head Revision: {', '.join(result['heads']) or 'none'}",
+        f"Needs Migration: {needs}",
+        f"Total Migrations: {len(result['history'])}",
+    ]
+    if needs == "No":
+        lines.append("No pending migrations")
+    lines += [
+        f"Pending: {item['revision']}" + (f" ({item['message']})" if item["message"] else "")
+        for item in result["pending"]
+    ]
+    if result["state"] in ORDINARY_STATES:
+        return lines
+    return [*lines, *result["evidence"], result["next_action"]]
+
+
+def _unread_lines(result: Mapping[str, Any]) -> list[str]:
+    reason = result.get("msg") or " ".join([*result.get("evidence", ()), result.get("next_action", "no reason given")])
+    if "connected" not in result:  # it did not come to that
+        return [f"Not read: {reason}"]
+    if not result["connected"]:
+        return [f"Database Connection: Failed: {reason}"]
+    return ["Database Connection: Connected", f"Not read: {reason}"]
 
 
 def _shown(value: Any) -> str:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_runner import closure
+
+LOCK_NOT_AVAILABLE = "55P03"  # sqlstate
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Applied:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why the runner stopped. ours: it was the runner that stopped, not the application's code."""
+    """Why the runner stopped. ours: it was the runner that stopped, not the application's code. sqlstate: the server's code."""
 
     text: str
     where: str
     ours: bool
+    sqlstate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Answer:
     applied: tuple[Applied, ...] = ()
     graph: Mapping[str, Mapping[str, Any]] | None = None
     running: Revision | None = None
+    autocommit: bool = False  # the running revision, or the last one, did something outside of its transaction
+    sql: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # revision -> statements that it ran
     ahead: bool = False
     external: bool = False
     finished: bool = False
@@ -73,16 +78,26 @@ class Answer:
 
 def read_answer(text: str) -> Answer:
     """Return the answer that lines of JSON hold; a last line cut short by a killed runner is left out."""
-    facts: dict[str, Any] = {}
-    applied: list[dict[str, Any]] = []
+    told: list[Mapping[str, Any]] = []
     for line in text.splitlines():
         try:
-            fact = json.loads(line)
+            told.append(json.loads(line))
         except ValueError:
             break
+    return answer_of(told)
+
+
+def answer_of(told: Iterable[Mapping[str, Any]]) -> Answer:
+    """Return the answer that the runner has given so far."""
+    facts: dict[str, Any] = {}
+    applied: list[dict[str, Any]] = []
+    sql: dict[str, tuple[str, ...]] = {}
+    for fact in told:
         if "applied" in fact:
             applied.append(fact["applied"])
             fact = {"running": None}
+        if "sql" in fact:
+            sql[fact["sql"]["revision"]] = tuple(fact["sql"]["statements"])
         facts.update(fact)
     graph = facts.get("graph", {})
 
@@ -97,6 +112,7 @@ def read_answer(text: str) -> Answer:
         key: facts[key]
         for key in (
             "ahead",
+            "autocommit",
             "external",
             "finished",
             "graph",
@@ -110,11 +126,40 @@ def read_answer(text: str) -> Answer:
     return Answer(
         **lists,
         **plain,
+        sql=sql,
         pending=tuple(revision(name) for name in facts.get("pending", ())),
         applied=tuple(Applied(revision(item["revision"]), item["seconds"]) for item in applied),
         running=revision(facts["running"]) if facts.get("running") else None,
-        failure=Failure(error["text"], error["where"], facts["ours"]) if error else None,
+        failure=Failure(error["text"], error["where"], facts["ours"], error.get("sqlstate")) if error else None,
     )
+
+
+def continued(earlier: Answer | None, later: Answer) -> Answer:
+    """Return what two tries say together: the plan of the first that had one, and the ending of the later."""
+    if earlier is None or earlier.graph is None:
+        return later
+    return replace(
+        later if later.graph is not None else earlier,
+        current=earlier.current,
+        targets=earlier.targets,
+        pending=earlier.pending,
+        ahead=earlier.ahead,
+        applied=earlier.applied + later.applied,
+        sql={**earlier.sql, **later.sql},
+        running=later.running,
+        autocommit=later.autocommit,
+        finished=later.finished,
+        failure=later.failure,
+    )
+
+
+def locked_out(answer: Answer) -> bool:
+    """Say whether all that failed is that a lock was not to be had in time, so that the same can be tried again.
+
+    Not where a revision did something outside of its transaction, which a second try would do again.
+    """
+    failure = answer.failure
+    return failure is not None and failure.sqlstate == LOCK_NOT_AVAILABLE and not answer.autocommit
 
 
 def state_of(answer: Answer, has_tables: bool) -> str:
@@ -124,6 +169,11 @@ def state_of(answer: Answer, has_tables: bool) -> str:
     if answer.pending:
         return "behind"
     return "ahead" if answer.ahead else "managed"
+
+
+def home_schema(answer: Answer) -> str | None:
+    """Return the schema in which alembic would make the version table; None where there is none to make it in."""
+    return answer.version_table_schema or next(iter(answer.search_path), None)
 
 
 def lasting(answer: Answer, current: Iterable[str]) -> list[Applied]:
@@ -146,12 +196,17 @@ def after_heads(answer: Answer) -> list[str]:
     return sorted(names - below)
 
 
-def difference(answer: Answer) -> dict[str, str]:
-    """Return the plan as Ansible shows a difference: revision before and after, and what leads there."""
+def difference(answer: Answer, sql: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the plan as Ansible shows a difference: revision before and after, and what leads there.
+
+    sql: the statements of each pending revision, as far as they are known.
+    """
 
     def text(revisions: Iterable[str], pending: Iterable[Revision]) -> str:
         lines = [f"revision: {', '.join(revisions) or 'none'}"]
-        lines += [f"applied: {item}" for item in pending]
+        for item in pending:
+            lines.append(f"applied: {item}")
+            lines += [f"    {line}" for statement in sql.get(item.revision, ()) for line in _ended(statement)]
         return "\n".join(lines) + "\n"
 
     return {
@@ -162,15 +217,32 @@ def difference(answer: Answer) -> dict[str, str]:
     }
 
 
-def failure_message(answer: Answer, current: Collection[str], ended: str, applied: Collection[Applied]) -> str:
+def _ended(statement: str) -> list[str]:
+    lines = statement.splitlines()
+    comment = lines and lines[-1].startswith("--")
+    return lines if comment or not lines else [*lines[:-1], lines[-1].rstrip().rstrip(";") + ";"]
+
+
+def failure_message(
+    answer: Answer,
+    current: Collection[str],
+    ended: str,
+    applied: Collection[Applied],
+    *,
+    circumstances: str = "",
+    first: str = "",
+) -> str:
     """Return the one line about a run that failed: what, why, what lasts, where the database is now, what to do next.
 
     current: the revisions read from the database after the run. ended: how the process ended, when it gave no answer.
+    circumstances: more about the why. first: what to do before the rest.
     """
     failure = answer.failure
     reason = failure.text if failure else ended
     if failure and failure.where:
         reason += f" ({failure.where})"
+    if circumstances:
+        reason += f", {circumstances}"
     if answer.running is None:
         if failure and failure.ours:
             return reason
@@ -178,6 +250,10 @@ def failure_message(answer: Answer, current: Collection[str], ended: str, applie
     remedy = f"mend {answer.running.path} and run again"
     if "AssertionError" in reason and answer.external:
         remedy = "let env.py connect without beginning a transaction (autocommit_block needs that), and run again"
+    elif failure and failure.sqlstate == LOCK_NOT_AVAILABLE:
+        remedy = "end what blocks, or raise lock_timeout or lock_retry, and run again"
+    if first:
+        remedy = f"{first}, then {remedy}"
     return f"revision {answer.running} failed: {reason}" + _standing(answer, current, applied) + f"; {remedy}"
 
 

@@ -173,7 +173,7 @@ keys:
       sample: 3
     deleted: {description: How many rows were deleted because of this key., type: int, sample: 0}
     side_table:
-      description: Where the rows are.
+      description: Where the rows are, or would be.
       returned: with O(action=quarantine)
       type: str
       sample: public.images__orphans
@@ -197,7 +197,7 @@ def main() -> None:
         required_one_of=_connection.URL_RULES["required_one_of"],
         mutually_exclusive=[*_connection.URL_RULES["mutually_exclusive"], ("keys", "schemas")],
     )
-    _errors.run(module, lambda: _orphan_removal.run(module.params, module.check_mode))
+    _errors.run(module, lambda: _orphan_removal.run(module.params, module.check_mode, module.warn))
 
 
 if __name__ == "__main__":

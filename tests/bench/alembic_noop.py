@@ -24,7 +24,7 @@ import trees
 
 CORE = """
 import json, sys, tempfile
-from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import upgrade
+from ansible_collections.pgsteward.postgres.plugins.module_utils._upgrade import upgrade
 assert not upgrade(json.load(sys.stdin), False, tempfile.gettempdir(), print)["changed"]
 """
 

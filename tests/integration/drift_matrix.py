@@ -26,7 +26,9 @@ class Case:
     fails: bool = False
 
 
-def _case(name: str, statements: str, *drifts: str, since: int = 15, committed: bool = False, fails: bool = False) -> Case:
+def _case(
+    name: str, statements: str, *drifts: str, since: int = 15, committed: bool = False, fails: bool = False
+) -> Case:
     return Case(name, statements, drifts, since, committed, fails)
 
 
@@ -404,6 +406,8 @@ VIEWS = (
           " SELECT id, name, mood FROM app.persons WHERE NOT active", "view app.people: definition"),
     _case("column of a view", "CREATE OR REPLACE VIEW app.people WITH (security_barrier, check_option = local) AS"
           " SELECT id, name, mood, nick FROM app.persons WHERE active", "view app.people: definition", "column app.people.nick: existence"),
+    _case("order of a view's columns", "DROP VIEW public.json_view; CREATE VIEW public.json_view AS SELECT json_table, json FROM public.json",
+          "view public.json_view: column_order", "view public.json_view: definition"),
     _case("security of a view", "ALTER VIEW app.people SET (security_invoker = true)", "view app.people: options"),
     _case("check option", "ALTER VIEW app.people RESET (check_option)", "view app.people: options"),
     _case("default of a view's column", "ALTER VIEW app.people ALTER COLUMN mood DROP DEFAULT", "column app.people.mood: default"),
@@ -467,7 +471,8 @@ TYPES = (
     _owner("DOMAIN app.email", "domain app.email"),
     _gone("TYPE app.point", "composite type app.point"),
     _case("attribute added", "ALTER TYPE app.point ADD ATTRIBUTE z integer", "column app.point.z: existence"),
-    _case("collation of an attribute", 'DROP TYPE app.point; CREATE TYPE app.point AS (x integer, label text COLLATE "C")', "column app.point.label: collation"),
+    _case("collation of an attribute", 'DROP TYPE app.point; CREATE TYPE app.point AS (x integer, label text COLLATE "C")',
+          "column app.point.label: collation"),
     _case("order of attributes", "DROP TYPE app.point; CREATE TYPE app.point AS (label text, x integer)", "composite type app.point: column_order"),
     _comment("COLUMN app.address.zip", "column app.address.zip"),
     _owner("TYPE app.point", "composite type app.point"),
@@ -483,6 +488,7 @@ TYPES = (
     _case("multirange of a range", "ALTER TYPE app.word_ranges RENAME TO other", "range type app.word_range: multirange"),
     _owner("TYPE app.float_range", "range type app.float_range"),
     _case("option of a base type", "ALTER TYPE app.tiny SET (ANALYZE = pg_catalog.range_typanalyze)", "base type app.tiny: analyze"),
+    _owner("TYPE app.tiny", "base type app.tiny"),
     _comment("TYPE app.tiny", "base type app.tiny"),
 )  # fmt: skip
 
@@ -490,7 +496,8 @@ FUNCTIONS = (
     _case("function added", "CREATE FUNCTION app.overloaded(date) RETURNS date LANGUAGE sql RETURN $1", "function app.overloaded(date): existence"),
     _gone("FUNCTION app.overloaded(text)", "function app.overloaded(text)"),
     _case("function in the place of a procedure", """DROP PROCEDURE app.tidy;
-      CREATE FUNCTION app.tidy(integer) RETURNS integer LANGUAGE sql RETURN 1""", "function app.tidy(integer): existence", "procedure app.tidy(integer): existence"),
+      CREATE FUNCTION app.tidy(integer) RETURNS integer LANGUAGE sql RETURN 1""",
+          "function app.tidy(integer): existence", "procedure app.tidy(integer): existence"),
     _case("default of an argument", "CREATE OR REPLACE FUNCTION app.plain(a integer DEFAULT 2) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
           "function app.plain(integer): arguments"),
     _case("name of an argument", "DROP FUNCTION app.plain; CREATE FUNCTION app.plain(b integer DEFAULT 1) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
@@ -534,6 +541,9 @@ FUNCTIONS = (
     _case("body of a procedure", "CREATE OR REPLACE PROCEDURE app.tidy(INOUT counted integer DEFAULT 0) LANGUAGE plpgsql AS 'BEGIN END'",
           "procedure app.tidy(integer): body"),
     _case("procedure as its owner", "ALTER PROCEDURE app.tidy(integer) SECURITY DEFINER", "procedure app.tidy(integer): security_definer"),
+    _owner("PROCEDURE app.tidy(integer)", "procedure app.tidy(integer)"),
+    _case("arguments of a procedure", "CREATE OR REPLACE PROCEDURE app.tidy(INOUT counted integer DEFAULT 1) LANGUAGE plpgsql AS"
+          " $$ BEGIN counted := 1; END $$", "procedure app.tidy(integer): arguments"),
     _comment("PROCEDURE app.tidy(integer)", "procedure app.tidy(integer)"),
     *(
         _case(name, f"CREATE OR REPLACE AGGREGATE app.total(integer) (SFUNC = app.step, STYPE = bigint, {rest})", f"aggregate app.total(integer): {attribute}")
@@ -545,13 +555,19 @@ FUNCTIONS = (
             ("parallel aggregate", "INITCOND = '0'", "parallel"),
         )
     ),
+    _owner("AGGREGATE app.total(integer)", "aggregate app.total(integer)"),
+    _case("arguments of an aggregate", """DROP AGGREGATE app.middle(double precision ORDER BY double precision);
+      CREATE AGGREGATE app.middle(share double precision ORDER BY double precision)
+        (SFUNC = ordered_set_transition, STYPE = internal, FINALFUNC = percentile_cont_float8_final)""",
+          "aggregate app.middle(double precision, double precision): arguments"),
     _comment("AGGREGATE app.total(integer)", "aggregate app.total(integer)"),
     _gone("AGGREGATE app.total(integer)", "aggregate app.total(integer)"),
 )  # fmt: skip
 
 STATISTICS = (
     _gone("STATISTICS app.persons_stats", "statistics app.persons_stats"),
-    _case("kinds of statistics", "DROP STATISTICS app.plain_stats; CREATE STATISTICS app.plain_stats (mcv) ON a, b FROM app.parents", "statistics app.plain_stats: kinds"),
+    _case("kinds of statistics", "DROP STATISTICS app.plain_stats; CREATE STATISTICS app.plain_stats (mcv) ON a, b FROM app.parents",
+          "statistics app.plain_stats: kinds"),
     _case("columns of statistics", "DROP STATISTICS app.plain_stats; CREATE STATISTICS app.plain_stats ON a, (b + 1) FROM app.parents",
           "statistics app.plain_stats: columns"),
     _case("table of statistics", "DROP STATISTICS app.plain_stats; CREATE STATISTICS app.plain_stats ON a, b FROM app.shuffled",
@@ -578,6 +594,9 @@ OPERATORS = (
             ("merges", "FUNCTION = app.far, MERGES", "merges"),
         )
     ),
+    _case("negator", "DROP OPERATOR app.~/~ (integer, integer); CREATE OPERATOR app.~/~"
+          " (LEFTARG = integer, RIGHTARG = integer, FUNCTION = app.far, NEGATOR = OPERATOR(app.~*~))",
+          "operator app.~/~(integer,integer): negator", "operator app.~*~(integer,integer): negator"),
     _owner("OPERATOR app.~=~ (integer, integer)", "operator app.~=~(integer,integer)"),
     _comment("OPERATOR app.~=~ (integer, integer)", "operator app.~=~(integer,integer)"),
     _case("operator in a family", "ALTER OPERATOR FAMILY app.backwards USING btree ADD OPERATOR 1 > (bigint, bigint)",
@@ -587,8 +606,11 @@ OPERATORS = (
     _owner("OPERATOR FAMILY app.backwards USING btree", "operator family app.backwards using btree"),
     _comment("OPERATOR FAMILY app.backwards USING btree", "operator family app.backwards using btree"),
     _case("operator family added", "CREATE OPERATOR FAMILY app.new USING hash", "operator family app.new using hash: existence"),
-    _case("type of an operator class", "DROP OPERATOR CLASS app.bare USING gin; CREATE OPERATOR CLASS app.bare FOR TYPE bigint USING gin FAMILY app.bare AS STORAGE text",
+    _case("type of an operator class", "DROP OPERATOR CLASS app.bare USING gin; CREATE OPERATOR CLASS app.bare FOR TYPE bigint USING gin"
+          " FAMILY app.bare AS STORAGE text",
           "operator class app.bare using gin: type"),
+    _case("family of an operator class", "DROP OPERATOR CLASS app.bare USING gin; CREATE OPERATOR CLASS app.bare FOR TYPE integer USING gin"
+          " FAMILY app.bare_too AS STORAGE text", "operator class app.bare using gin: family"),
     _case("storage of an operator class", "DROP OPERATOR CLASS app.bare USING gin; CREATE OPERATOR CLASS app.bare FOR TYPE integer USING gin"
           " FAMILY app.bare AS STORAGE name", "operator class app.bare using gin: storage"),
     _case("default operator class", "DROP OPERATOR CLASS app.bare USING gin; CREATE OPERATOR CLASS app.bare DEFAULT FOR TYPE integer USING gin"
@@ -621,6 +643,8 @@ OPERATORS = (
           "conversion app.latin: default"),
     _case("encoding of a conversion", "DROP CONVERSION app.latin; CREATE CONVERSION app.latin FOR 'LATIN2' TO 'UTF8' FROM iso8859_to_utf8",
           "conversion app.latin: from", "conversion app.latin: function"),
+    _case("other encoding of a conversion", "DROP CONVERSION app.latin; CREATE CONVERSION app.latin FOR 'LATIN1' TO 'MULE_INTERNAL' FROM latin1_to_mic",
+          "conversion app.latin: function", "conversion app.latin: to"),
     _owner("CONVERSION app.latin", "conversion app.latin"),
 )  # fmt: skip
 
@@ -646,6 +670,8 @@ TEXT_SEARCH = (
     _gone("TEXT SEARCH PARSER app.words", "text search parser app.words"),
     _case("initialization of a template", "DROP TEXT SEARCH TEMPLATE app.simple; CREATE TEXT SEARCH TEMPLATE app.simple (LEXIZE = dsimple_lexize)",
           "text search template app.simple: init"),
+    _case("function of a template", "DROP TEXT SEARCH TEMPLATE app.simple; CREATE TEXT SEARCH TEMPLATE app.simple"
+          " (INIT = dsimple_init, LEXIZE = dsynonym_lexize)", "text search template app.simple: lexize"),
     _gone("TEXT SEARCH TEMPLATE app.simple", "text search template app.simple"),
 )  # fmt: skip
 
@@ -653,12 +679,17 @@ GLOBALS = (
     _case("trusted language", "UPDATE pg_catalog.pg_language SET lanpltrusted = false WHERE lanname = 'app_language'", "language app_language: trusted"),
     _case("validator of a language", "CREATE OR REPLACE TRUSTED LANGUAGE app_language HANDLER app.handler INLINE app.inline"
           " VALIDATOR pg_catalog.plpgsql_validator", "language app_language: validator"),
+    _case("handler of a language", "CREATE OR REPLACE TRUSTED LANGUAGE app_language HANDLER app.handler_too INLINE app.inline",
+          "language app_language: handler"),
+    _case("no anonymous blocks of a language", "CREATE OR REPLACE TRUSTED LANGUAGE app_language HANDLER app.handler", "language app_language: inline"),
     _owner("LANGUAGE app_language", "language app_language", "pgsteward_drift_owner"),
     _comment("LANGUAGE app_language", "language app_language"),
     _case("privilege on a language", "REVOKE USAGE ON LANGUAGE app_language FROM PUBLIC", "language app_language: privileges"),
     _gone("LANGUAGE app_language", "language app_language"),
     _case("transform", "CREATE OR REPLACE TRANSFORM FOR app.tiny LANGUAGE sql (FROM SQL WITH FUNCTION app.from_sql(internal))",
           "transform for app.tiny language sql: to_sql"),
+    _case("other half of a transform", "CREATE OR REPLACE TRANSFORM FOR app.tiny LANGUAGE sql (TO SQL WITH FUNCTION app.to_sql(internal))",
+          "transform for app.tiny language sql: from_sql"),
     _gone("TRANSFORM FOR app.tiny LANGUAGE sql", "transform for app.tiny language sql"),
     _case("access method added", "CREATE ACCESS METHOD new TYPE INDEX HANDLER bthandler", "access method new: existence"),
     _case("handler of an access method", "DROP ACCESS METHOD spare_method; CREATE ACCESS METHOD spare_method TYPE INDEX HANDLER hashhandler",
@@ -680,6 +711,8 @@ GLOBALS = (
     _owner('SERVER "far away"', 'server "far away"'),
     _comment('SERVER "far away"', 'server "far away"'),
     _case("privilege on a server", 'GRANT USAGE ON FOREIGN SERVER "far away" TO PUBLIC', 'server "far away": privileges'),
+    _case("type of a server", "DROP SERVER nearer; CREATE SERVER nearer TYPE 'x' FOREIGN DATA WRAPPER app_wrapper", "server nearer: type"),
+    _case("wrapper of a server", "DROP SERVER nearer; CREATE SERVER nearer FOREIGN DATA WRAPPER bare", "server nearer: wrapper"),
     _case("server added", "CREATE SERVER new FOREIGN DATA WRAPPER app_wrapper", "server new: existence"),
     _case("option of a user mapping", "ALTER USER MAPPING FOR pgsteward_drift_writer SERVER \"far away\" OPTIONS (SET user_name 'us')",
           'user mapping pgsteward_drift_writer on "far away": options'),
@@ -733,9 +766,11 @@ REPLICATION = (
     _case("owner of a subscription", "ALTER SUBSCRIPTION app_subscription OWNER TO pgsteward_drift_super", "subscription app_subscription: owner"),
     _gone("SUBSCRIPTION app_subscription", "subscription app_subscription"),
     _comment("SUBSCRIPTION app_subscription", "subscription app_subscription"),
-    _case("what is subscribed", "ALTER SUBSCRIPTION app_subscription SET PUBLICATION theirs WITH (refresh = false)", "subscription app_subscription: publications"),
+    _case("what is subscribed", "ALTER SUBSCRIPTION app_subscription SET PUBLICATION theirs WITH (refresh = false)",
+          "subscription app_subscription: publications"),
     *(
-        _case(f"{attribute} of a subscription", f"ALTER SUBSCRIPTION app_subscription SET ({change})", f"subscription app_subscription: {attribute}", since=since)
+        _case(f"{attribute} of a subscription", f"ALTER SUBSCRIPTION app_subscription SET ({change})",
+              f"subscription app_subscription: {attribute}", since=since)
         for attribute, change, since in (
             ("slot", "slot_name = theirs", 15),
             ("binary", "binary = true", 15),
@@ -762,7 +797,8 @@ REPLICATION = (
 PRIVILEGES = (
     _case("default privilege granted", "ALTER DEFAULT PRIVILEGES FOR ROLE pgsteward_drift_owner IN SCHEMA app GRANT INSERT ON TABLES TO pgsteward_drift_reader",
           "default privileges of pgsteward_drift_owner on tables in app: privileges"),
-    _case("default privileges revoked", "ALTER DEFAULT PRIVILEGES FOR ROLE pgsteward_drift_owner IN SCHEMA app REVOKE ALL ON TABLES FROM pgsteward_drift_reader",
+    _case("default privileges revoked", "ALTER DEFAULT PRIVILEGES FOR ROLE pgsteward_drift_owner IN SCHEMA app"
+          " REVOKE ALL ON TABLES FROM pgsteward_drift_reader",
           "default privileges of pgsteward_drift_owner on tables in app: existence"),
     _case("default privileges everywhere", "ALTER DEFAULT PRIVILEGES FOR ROLE pgsteward_drift_owner GRANT EXECUTE ON FUNCTIONS TO pgsteward_drift_reader",
           "default privileges of pgsteward_drift_owner on functions: privileges"),

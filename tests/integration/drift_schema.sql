@@ -102,11 +102,13 @@ CREATE OPERATOR app.~=~ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = app.n
 CREATE OPERATOR app.~!~ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = app.far, COMMUTATOR = OPERATOR(app.~!~),
   NEGATOR = OPERATOR(app.~=~));
 CREATE OPERATOR app.~/~ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = app.far);
+CREATE OPERATOR app.~*~ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = app.near);
 COMMENT ON OPERATOR app.~=~ (integer, integer) IS 'Nearly the same';
 CREATE OPERATOR FAMILY app.backwards USING btree;
 CREATE OPERATOR CLASS app.backwards_int FOR TYPE integer USING btree FAMILY app.backwards AS
   OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 btint4cmp(integer, integer);
 CREATE OPERATOR FAMILY app.bare USING gin;
+CREATE OPERATOR FAMILY app.bare_too USING gin;
 CREATE OPERATOR CLASS app.bare FOR TYPE integer USING gin FAMILY app.bare AS STORAGE text;
 COMMENT ON OPERATOR FAMILY app.backwards USING btree IS 'Largest first';
 COMMENT ON OPERATOR CLASS app.backwards_int USING btree IS 'Largest integer first';
@@ -130,6 +132,7 @@ COMMENT ON TEXT SEARCH DICTIONARY app.english IS 'Without the small words';
 -- Languages, transforms, access methods
 
 CREATE FUNCTION app.handler() RETURNS language_handler LANGUAGE c AS '$libdir/plpgsql', 'plpgsql_call_handler';
+CREATE FUNCTION app.handler_too() RETURNS language_handler LANGUAGE c AS '$libdir/plpgsql', 'plpgsql_call_handler';
 CREATE FUNCTION app.inline(internal) RETURNS void LANGUAGE c STRICT AS '$libdir/plpgsql', 'plpgsql_inline_handler';
 CREATE TRUSTED LANGUAGE app_language HANDLER app.handler INLINE app.inline;
 COMMENT ON LANGUAGE app_language IS 'By another name';
@@ -354,6 +357,7 @@ CREATE USER MAPPING FOR pgsteward_drift_writer SERVER "far away" OPTIONS (user_n
 CREATE USER MAPPING FOR PUBLIC SERVER "far away";
 CREATE FOREIGN TABLE app.remote (id integer OPTIONS (column_name 'nr') NOT NULL, name text COLLATE "C" DEFAULT 'x', CHECK (id > 0))
   SERVER "far away" OPTIONS (table_name 'theirs');
+CREATE FOREIGN DATA WRAPPER bare;
 CREATE SERVER nearer FOREIGN DATA WRAPPER app_wrapper;
 CREATE FOREIGN TABLE app.remote_too (id integer) SERVER "far away";
 COMMENT ON FOREIGN TABLE app.remote IS 'Theirs';

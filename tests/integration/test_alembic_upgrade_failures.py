@@ -105,7 +105,7 @@ def test_a_failure_in_a_transaction_of_env_py_takes_all_back(
     )
     ran = upgrade()
     assert "applied before: nothing; the database is at no revision" in ran.msg
-    assert (ran.result["applied"], ran.result["changed"], database.relations()) == ([], False, [])
+    assert (ran.result["applied"], ran.result["changed"], database.tables()) == ([], False, [])
 
 
 def test_a_concurrent_index_stays_when_the_next_revision_fails(
@@ -186,6 +186,7 @@ def test_legacy_database_is_told(database: Database, upgrade: Upgrade, tmp_path:
         ({"python": "/nonexistent/python"}, "no interpreter /nonexistent/python"),
         ({"virtualenv": ".venv"}, ".venv/bin/python: name one"),
         ({"lock_timeout": "soon"}, "lock_timeout is no duration"),
+        ({"lock_wait": "a while"}, "lock_wait is no duration"),
         ({"url": "mysql://root@db/shop"}, "'mysql'"),
         ({"url": "nonsense"}, "url is no database URL"),
         ({"url": "postgresql+pg8000://u:secret@127.0.0.1:1/x"}, "port 1 database x user u"),

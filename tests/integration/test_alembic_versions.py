@@ -57,6 +57,9 @@ def test_versions(
     assert (names(checked.result["pending"]), database.relations()) == (["r1", "r2", "r3"], []), checked.msg
     ran = support.run_module(collections, "alembic_upgrade", options)
     assert names(ran.result["applied"]) == ["r1", "r2", "r3"], ran.msg
+    assert (checked.result["sql_method"], ran.result["sql_method"]) == ("offline", "executed"), checked.text
+    assert [text.split("(")[0] for text in checked.result["sql"]] == [text.split("(")[0] for text in ran.result["sql"]]
+    assert len(ran.result["sql"]) == 3
     assert not support.run_module(collections, "alembic_upgrade", options).result["changed"]
     bad = trees.revision("r4", "r3", 'op.execute("SELECT * FROM nowhere")')
     (tmp_path / "migrations" / "versions" / "r4.py").write_text(bad)

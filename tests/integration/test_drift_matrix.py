@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ from support import Database
 HERE = Path(__file__).parent
 SCHEMA = (HERE / "drift_schema.sql").read_text()
 OF_DATABASE = (HERE / "drift_database.sql").read_text()
+PLANTED = (HERE / "drift_planted.sql").read_text()
 MAJORS = (15, 17, 18)
+FULL = os.environ.get("PGSTEWARD_FULL") == "1"
 ROLES = {"owner": "", "reader": "", "writer": "", "super": "SUPERUSER", "low": "LOGIN"}
 CLEAN = "pgsteward_drift_clean"
 
@@ -98,17 +100,25 @@ def _read(database: Database, account: str | None = None) -> Snapshot:
 
 
 def _differences(expected: Snapshot, found: Snapshot) -> list[str]:
-    """Return what differs, looked at from both sides, by the fingerprints too."""
+    """Return what differs, looked at from both sides."""
     there, back = (
         [f"{drift.object}: {drift.attribute}" for drift in compare(one.objects, other.objects)]
         for one, other in ((expected, found), (found, expected))
     )
     assert there == back
-    assert bool(there) == (expected.as_dict()["fingerprint"] != found.as_dict()["fingerprint"])
     return sorted(there)
 
 
 # The matrix
+
+
+def _cases(major: int) -> list[Case]:
+    """Return the cases of a server: all that it can do at full size, otherwise a third of them, another one on each server."""
+    return [
+        case
+        for number, case in enumerate(CASES)
+        if case.since <= major and (FULL or case.since > MAJORS[0] or number % len(MAJORS) == MAJORS.index(major))
+    ]
 
 
 class Inside:
@@ -128,38 +138,42 @@ class Inside:
         return self._execute(query.encode(), parameters)
 
 
-def _found(server: Server, clean: Snapshot, connection: psycopg.Connection[Any], case: Case) -> list[str]:
-    """Return the differences of a case: in a transaction that is rolled back, or in a copy of the database."""
-    if not case.committed:
-        with connection.transaction(force_rollback=True):
-            connection.execute(case.statements.replace("{database}", CLEAN).encode())
-            reader: Any = Inside(connection)
-            return _differences(clean, _catalog.read(reader, Place(database=CLEAN)).snapshot)
+def _undone(clean: Snapshot, connection: psycopg.Connection[Any], case: Case) -> list[str]:
+    """Return the differences of a case that is rolled back."""
+    with connection.transaction(force_rollback=True):
+        connection.execute(case.statements.replace("{database}", CLEAN).encode())
+        reader: Any = Inside(connection)
+        return _differences(clean, _catalog.read(reader, Place(database=CLEAN)).snapshot)
+
+
+def _committed(clean: Snapshot, server: Server, case: Case) -> list[str]:
+    """Return the differences of a case in a copy of the database."""
     *statements, last = re.split(r";\s+", case.statements)
     with server.made("pgsteward_drift_copy", CLEAN) as copy:
         for statement in statements:
             copy.rows(statement)
-        if case.fails:
-            with pytest.raises(psycopg.Error):
-                copy.rows(last)
-        else:
+        with pytest.raises(psycopg.Error) if case.fails else nullcontext():
             copy.rows(last)
         return _differences(clean, _read(copy))
 
 
 def _matrix(server: Server, database: Database) -> dict[str, list[str]]:
-    """Return the differences of each case that the server can do; an error is one of them."""
+    """Return the differences of each case of the server; an error is one of them."""
     clean = _read(database)
     found: dict[str, list[str]] = {}
-    # Nobody may be connected to a template while it is copied.
-    for committed in (False, True):
-        with database.connect() if not committed else server.database("postgres").connect() as connection:
-            for case in CASES:
-                if case.committed == committed and case.since <= server.major:
-                    try:
-                        found[case.name] = _found(server, clean, connection, case)
-                    except (psycopg.Error, StewardError, AssertionError) as error:
-                        found[case.name] = [f"error: {error}"]
+
+    def run(differences: Callable[[Case], list[str]], committed: bool) -> None:
+        for case in _cases(server.major):
+            if case.committed == committed:
+                try:
+                    found[case.name] = differences(case)
+                except (psycopg.Error, StewardError, AssertionError) as error:
+                    found[case.name] = [f"error: {error}"]
+
+    with database.connect() as connection:
+        run(lambda case: _undone(clean, connection, case), committed=False)
+    # Nobody may be connected to a database while it is copied.
+    run(lambda case: _committed(clean, server, case), committed=True)
     assert _differences(clean, _read(database)) == []
     return found
 
@@ -176,11 +190,14 @@ class Stage:
 @pytest.fixture(scope="module")
 def stages() -> Iterator[dict[int, Stage]]:
     """Prepare the servers that are there, and run the matrix on all of them at once."""
-    servers = [Server(major, os.environ[name]) for major in MAJORS if (name := f"PGSTEWARD_TEST_URL_{major}") in os.environ]
+    servers = [
+        Server(major, os.environ[name]) for major in MAJORS if (name := f"PGSTEWARD_TEST_URL_{major}") in os.environ
+    ]
     with ExitStack() as stack, ThreadPoolExecutor(len(servers) or 1) as pool:
         prepared = {server: stack.enter_context(server.prepared()) for server in servers}
         yield {
-            server.major: Stage(server, clean, pool.submit(_matrix, server, clean)) for server, clean in prepared.items()
+            server.major: Stage(server, clean, pool.submit(_matrix, server, clean))
+            for server, clean in prepared.items()
         }
 
 
@@ -200,20 +217,25 @@ def server(stage: Stage) -> Server:
     return stage.server
 
 
-@pytest.mark.parametrize("major", MAJORS)
-def test_the_matrix_is_large(major: int) -> None:
-    cases = [case for case in CASES if case.since <= major and case.drifts]
-    assert len(cases) >= 120
-    assert len({case.name for case in cases}) == len(cases)
-    objects = {drift.partition(": ")[0] for case in cases for drift in case.drifts}
-    assert [kind for kind in (*KINDS, *PARTS.values()) if not any(name.startswith(f"{kind} ") for name in objects)] == []
+def test_the_matrix_is_large() -> None:
+    cases = {major: _cases(major) for major in MAJORS}
+    assert all(sum(bool(case.drifts) for case in some) >= 120 for some in cases.values())
+    assert {case.name for some in cases.values() for case in some} == {case.name for case in CASES}
+    assert len({case.name for case in CASES}) == len(CASES)
+    objects = {drift.partition(": ")[0] for case in CASES for drift in case.drifts}
+    assert [
+        kind for kind in (*KINDS, *PARTS.values()) if not any(name.startswith(f"{kind} ") for name in objects)
+    ] == []
     assert sum("app.items" in name or "app.vectors" in name for name in objects) >= 10
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    ("stage", "case"),
+    [(major, case) for major in MAJORS for case in _cases(major)],
+    indirect=["stage"],
+    ids=lambda value: value.name if isinstance(value, Case) else value,
+)
 def test_a_drift_is_found_and_nothing_else(stage: Stage, case: Case) -> None:
-    if case.since > stage.server.major:
-        pytest.skip(f"PostgreSQL {case.since} brought it")
     assert stage.matrix.result()[case.name] == sorted(case.drifts)
 
 
@@ -223,6 +245,8 @@ def test_a_drift_is_found_and_nothing_else(stage: Stage, case: Case) -> None:
 def test_a_copy_is_the_same_to_the_letter(stage: Stage) -> None:
     with stage.server.made("pgsteward_drift_copy", CLEAN) as copy:
         assert _read(copy).as_text() == _read(stage.clean).as_text()
+        copy.rows("COMMENT ON TABLE app.ordered IS 'New'")
+        assert _read(copy).as_dict()["fingerprint"] != _read(stage.clean).as_dict()["fingerprint"]
 
 
 def test_servers_of_different_versions_say_the_same(stages: dict[int, Stage]) -> None:
@@ -281,7 +305,8 @@ def _uses(name: str, number: int) -> list[tuple[str, str, str]]:
     """Return the uses of a name; all of them need quotes."""
     quoted, literal = '"' + name.replace('"', '""') + '"', "'" + name.replace("'", "''") + "'"
     return [
-        tuple(text.replace("{q}", quoted).replace("{l}", literal).replace("{n}", str(number)) for text in use) for use in USES
+        tuple(text.replace("{q}", quoted).replace("{l}", literal).replace("{n}", str(number)) for text in use)
+        for use in USES
     ]  # type: ignore[misc]
 
 
@@ -304,15 +329,23 @@ def test_hostile_roles(server: Server) -> None:
             admin.execute(sql.SQL("CREATE ROLE {}").format(role))
         try:
             with server.made("pgsteward_drift_names") as database:
-                database.rows("CREATE TABLE t (); CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w")
+                database.rows(
+                    "CREATE TABLE t (); CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w"
+                )
                 before = _read(database)
                 with database.connect() as connection:
                     for role in roles:
                         connection.execute(sql.SQL("GRANT SELECT, INSERT ON t TO {0} WITH GRANT OPTION").format(role))
-                        connection.execute(sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {0} GRANT SELECT ON TABLES TO {0}, PUBLIC").format(role))
+                        connection.execute(
+                            sql.SQL(
+                                "ALTER DEFAULT PRIVILEGES FOR ROLE {0} GRANT SELECT ON TABLES TO {0}, PUBLIC"
+                            ).format(role)
+                        )
                         connection.execute(sql.SQL("CREATE USER MAPPING FOR {} SERVER s").format(role))
                 found = _read(database)
-                assert found.objects["table"]["public.t"]["privileges"] == {name: ["INSERT*", "SELECT*"] for name in names}
+                assert found.objects["table"]["public.t"]["privileges"] == {
+                    name: ["INSERT*", "SELECT*"] for name in names
+                }
                 quoted = ['"' + name.replace('"', '""') + '"' for name in names]
                 assert _differences(before, found) == sorted(
                     [
@@ -344,20 +377,20 @@ def test_empty_databases(server: Server) -> None:
     assert _differences(fresh, bare) == ["extension plpgsql: existence", "schema public: existence"]
 
 
-@pytest.mark.parametrize(
-    ("options", "drifts"),
-    [
-        ("ENCODING 'LATIN1' LOCALE 'C'", ["encoding", "locale"]),
-        ("LOCALE 'C'", ["locale"]),
-        ("LOCALE_PROVIDER icu ICU_LOCALE 'de'", ["locale"]),
-        ("TABLESPACE pgsteward_drift_space", ["tablespace"]),
-        ("OWNER pgsteward_drift_owner", ["owner"]),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_database_made_otherwise(server: Server, options: str, drifts: list[str]) -> None:
-    with server.made("pgsteward_drift_empty") as usual, server.made("pgsteward_drift_other", options=options) as other:
-        assert _differences(_read(usual), _read(other)) == [f"database current: {attribute}" for attribute in drifts]
+def test_databases_made_otherwise(server: Server) -> None:
+    made_otherwise = {
+        "ENCODING 'LATIN1' LOCALE 'C'": ["encoding", "locale"],
+        "LOCALE 'C'": ["locale"],
+        "LOCALE 'C.utf8'": [],  # another spelling of what the servers of the lab have
+        "LOCALE_PROVIDER icu ICU_LOCALE 'de'": ["locale"],
+        "TABLESPACE pgsteward_drift_space": ["tablespace"],
+        "OWNER pgsteward_drift_owner": ["owner"],
+    }
+    with server.made("pgsteward_drift_empty") as usual:
+        expected = _read(usual)
+    for options, drifts in made_otherwise.items():
+        with server.made("pgsteward_drift_empty", options=options) as other:
+            assert _differences(expected, _read(other)) == [f"database current: {attribute}" for attribute in drifts]
 
 
 def test_ten_thousand_columns(server: Server) -> None:
@@ -386,29 +419,28 @@ def test_an_account_without_any_right_reads_the_same(stage: Stage) -> None:
     assert "not to be seen" not in all_seen.as_text()
 
 
-@pytest.mark.parametrize(
-    ("catalog", "unseen"),
-    [
-        ("pg_policy", ["policy"]),
-        ("pg_trigger", ["trigger"]),
-        ("pg_sequence", ["sequence"]),
-        ("pg_publication_rel", list(_catalog.QUESTIONS["globals"].tells)),
-    ],
-)
-def test_a_catalog_that_is_kept_from_the_account(server: Server, catalog: str, unseen: list[str]) -> None:
+def test_catalogs_that_are_kept_from_the_account(server: Server) -> None:
+    kept = {
+        "pg_policy": ("policy",),
+        "pg_trigger": ("trigger",),
+        "pg_sequence": ("sequence",),
+        "pg_publication_rel": _catalog.QUESTIONS["globals"].tells,
+    }
     with server.made("pgsteward_drift_kept", CLEAN) as database:
-        database.rows(f"REVOKE SELECT ON pg_catalog.{catalog} FROM PUBLIC")
+        database.rows(f"REVOKE SELECT ON {', '.join(kept)} FROM PUBLIC")
         all_seen, found = _read(database), _read(database, LOW)
-        assert {kind for kind, attribute in found.unseen if attribute == "*"} == set(unseen)
-        drifts = compare(all_seen.objects, found.objects)
-        assert [drift for drift in drifts if "user mapping" not in drift.object]
-        assert seen(drifts, found.unseen) == []
+    assert set(found.unseen) == {(kind, "*") for kinds in kept.values() for kind in kinds}
+    drifts = compare(all_seen.objects, found.objects)
+    assert {drift.object.split(" ")[0] for drift in drifts} >= {"policy", "trigger", "sequence", "publication"}
+    assert seen(drifts, found.unseen) == []
 
 
 def test_a_catalog_that_nothing_can_be_read_without(server: Server) -> None:
     with server.made("pgsteward_drift_kept", CLEAN) as database:
         database.rows("REVOKE SELECT ON pg_catalog.pg_attribute FROM PUBLIC")
-        with pytest.raises(StewardError, match=r"may not read pg_attribute: grant SELECT on pg_catalog\.pg_attribute") as raised:
+        with pytest.raises(
+            StewardError, match=r"may not read pg_attribute: grant SELECT on pg_catalog\.pg_attribute"
+        ) as raised:
             _read(database, LOW)
         assert "\n" not in str(raised.value)
 
@@ -416,70 +448,21 @@ def test_a_catalog_that_nothing_can_be_read_without(server: Server) -> None:
 # What the owner of a database plants in it
 
 PATH = "public, pg_catalog"
-# Everything counts its calls in a sequence, which no rollback takes back. Twins have the server's own types, in front of which the path
-# puts them; better fits win over the server's wherever public is in the path at all, as those take a conversion.
-PLANT = """
-CREATE SEQUENCE public.calls;
-CREATE FUNCTION public.planted_note() RETURNS boolean LANGUAGE sql AS $$ SELECT pg_catalog.nextval('public.calls'::pg_catalog.regclass) IS NOT NULL $$;
-GRANT ALL ON SEQUENCE public.calls TO PUBLIC;
-DO $plant$
-DECLARE p record; planted integer := 0;
-BEGIN
-  FOR p IN
-    SELECT f.proname AS name, f.prorettype::regtype AS result, f.proretset, oidvectortypes(f.proargtypes) AS types,
-      (SELECT coalesce(string_agg('$' || n, ', ' ORDER BY n), '') FROM generate_series(1, f.pronargs) AS n) AS arguments
-    FROM pg_catalog.pg_proc AS f
-    WHERE f.pronamespace = 'pg_catalog'::regnamespace AND f.prokind IN ('f', 'w') AND f.provariadic = 0 AND f.proargmodes IS NULL
-      AND f.proname = ANY (regexp_split_to_array('{functions}', ' '))
-  LOOP
-    BEGIN
-      EXECUTE format('CREATE FUNCTION public.%I(%s) RETURNS %s %s LANGUAGE plpgsql AS $f$ BEGIN PERFORM public.planted_note(); RETURN %s; END $f$',
-        p.name, p.types, CASE WHEN p.proretset THEN 'SETOF' ELSE '' END, p.result,
-        CASE WHEN p.proretset THEN '' ELSE format('pg_catalog.%I(%s)', p.name, p.arguments) END);
-      planted := planted + 1;
-    EXCEPTION WHEN invalid_function_definition OR datatype_mismatch OR syntax_error THEN NULL;
-    END;
-  END LOOP;
-  FOR p IN
-    SELECT row_number() OVER () AS number, s.name, l.type AS l, r.type AS r, o.oprresult::regtype AS result
-    FROM unnest(ARRAY['=', '<>', '<', '>', '<=', '>=', '||', '~', '~*', '~~', '!~~', '->>', '&', '-', '+']) AS s (name)
-    CROSS JOIN unnest(ARRAY['text', 'name', 'varchar', '"char"', 'oid', 'int2', 'int4', 'int8', 'bool', 'jsonb', 'regclass', 'text[]', 'name[]']::regtype[]) AS l (type)
-    CROSS JOIN unnest(ARRAY['text', 'name', 'varchar', '"char"', 'oid', 'int2', 'int4', 'int8', 'bool', 'jsonb', 'regclass', 'text[]', 'name[]']::regtype[]) AS r (type)
-    LEFT JOIN pg_catalog.pg_operator AS o ON o.oprname = s.name AND o.oprleft = l.type AND o.oprright = r.type
-    WHERE o.oid IS NOT NULL OR s.name <> '->>'
-  LOOP
-    EXECUTE format('CREATE FUNCTION public.planted_operator_%s(a %s, b %s) RETURNS %s LANGUAGE plpgsql AS $f$ BEGIN PERFORM public.planted_note(); RETURN %s; END $f$',
-      p.number, p.l, p.r, coalesce(p.result, CASE p.name WHEN '||' THEN 'text' ELSE 'boolean' END::regtype),
-      CASE WHEN p.result IS NULL THEN 'NULL' ELSE format('a OPERATOR(pg_catalog.%s) b', p.name) END);
-    EXECUTE format('CREATE OPERATOR public.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = public.planted_operator_%s)', p.name, p.l, p.r, p.number);
-    planted := planted + 1;
-  END LOOP;
-  FOR p IN SELECT c.relname AS name FROM pg_catalog.pg_class AS c WHERE c.relname = ANY (regexp_split_to_array('{catalogs}', ' '))
-    AND has_table_privilege(c.oid, 'SELECT')
-  LOOP
-    BEGIN
-      EXECUTE format('CREATE VIEW public.%I AS SELECT c.* FROM pg_catalog.%I AS c WHERE public.planted_note()', p.name, p.name);
-      planted := planted + 1;
-    EXCEPTION WHEN invalid_table_definition THEN NULL; -- a column of a type that views cannot have
-    END;
-  END LOOP;
-  IF planted < 2000 THEN RAISE 'only % planted', planted; END IF;
-END $plant$;
-CREATE TYPE public.mood AS ENUM ('ok');
-CREATE FUNCTION public.planted_text(a public.mood) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM public.planted_note(); RETURN 'ok'; END $$;
-CREATE FUNCTION public.planted_json(a public.mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN PERFORM public.planted_note(); RETURN '1'; END $$;
-CREATE CAST (public.mood AS text) WITH FUNCTION public.planted_text(public.mood) AS IMPLICIT;
-CREATE CAST (public.mood AS json) WITH FUNCTION public.planted_json(public.mood) AS IMPLICIT;
-CREATE TABLE public.t (a public.mood DEFAULT 'ok' CHECK (a::text = 'ok'::text), b text DEFAULT quote_ident('x'));
-CREATE VIEW public.v AS SELECT a::text || 'x'::text AS x, quote_ident('x') AS y FROM t WHERE a::text = 'ok';
-CREATE POLICY p ON public.t USING (a::text = 'ok'::text);
-"""
 
 
 def _planted() -> str:
-    asked = " ".join([queries.UNREADABLE, queries.CONTEXT, *(question.query for question in _catalog.QUESTIONS.values()), _catalog._SETTINGS])
-    functions = sorted(set(re.findall(r"\b([a-z_]+) ?\(", asked)) | {"current_database", "current_setting", "set_config"})
-    return PLANT.replace("{functions}", " ".join(functions)).replace("{catalogs}", " ".join(queries.CATALOGS))
+    asked = " ".join(
+        [
+            queries.UNREADABLE,
+            queries.CONTEXT,
+            *(question.query for question in _catalog.QUESTIONS.values()),
+            _catalog._SETTINGS,
+        ]
+    )
+    functions = sorted(
+        set(re.findall(r"\b([a-z_]+) ?\(", asked)) | {"current_database", "current_setting", "set_config"}
+    )
+    return PLANTED.replace("{functions}", " ".join(functions)).replace("{catalogs}", " ".join(queries.CATALOGS))
 
 
 def test_nothing_planted_is_called(server: Server) -> None:

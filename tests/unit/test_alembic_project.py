@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.pgsteward.postgres.plugins.doc_fragments import alembic as alembic_fragment
 from ansible_collections.pgsteward.postgres.plugins.doc_fragments import connection as connection_fragment
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from yaml import safe_load
 
@@ -69,6 +70,59 @@ def test_short_inherited_secrets_are_left() -> None:
 @pytest.mark.parametrize("value", [None, "0", "500ms", "30 s", "2min"])
 def test_durations(value: str | None) -> None:
     _alembic.check_duration("lock_timeout", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("0", 0), ("250", 0.25), ("500ms", 0.5), ("30 s", 30), ("2min", 120), ("1h", 3600), ("1d", 86400)],
+)
+def test_seconds_of(value: str, seconds: float) -> None:
+    assert _alembic.seconds_of(value) == pytest.approx(seconds)
+
+
+POSTGRES = {"POSTGRES_DB": "shop", "POSTGRES_HOST": "db1", "POSTGRES_PORT": 6000, "POSTGRES_PASSWORD": "p@"}
+
+
+@pytest.mark.parametrize(
+    ("params", "place"),
+    [
+        ({"url": "postgresql://u@h/d", "environment": POSTGRES}, Place("d", "h", None, "u")),
+        ({"login_db": "d", "environment": POSTGRES}, Place("d")),
+        (
+            {"environment": {"DATABASE_URL": "postgresql+asyncpg://u:p@h/d?ssl=require", **POSTGRES}},
+            Place("d", "h", None, "u", "p", "asyncpg", (("ssl", "require"),)),
+        ),
+        (
+            {"environment": {"DATABASE_URL": "", **POSTGRES}, "ssl_mode": "verify-full"},
+            Place("shop", "db1", 6000, None, "p@", None, (("sslmode", "verify-full"),)),
+        ),
+    ],
+)
+def test_place_from_params(params: dict[str, Any], place: Place) -> None:
+    assert _alembic.place_from_params({**PARAMS, **params}) == place
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "no database is named: give url, login_db, or DATABASE_URL or POSTGRES_DB in environment"),
+        ({"login_host": "h", "environment": POSTGRES}, "login_host is given and login_db is not"),
+        ({"environment": {"DATABASE_URL": "sqlite:///x"}}, "environment DATABASE_URL: url names the database system"),
+        ({"environment": {**POSTGRES, "POSTGRES_PORT": "many"}}, "POSTGRES_PORT is 'many', and no number"),
+    ],
+)
+def test_no_place(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(StewardError, match=message):
+        _alembic.place_from_params({**PARAMS, **params})
+
+
+def test_our_own_connection_speaks_to_libpq() -> None:
+    place = _alembic.place_from_params(
+        {**PARAMS, "url": "postgresql+asyncpg://u@h/d?ssl=require&prepared_statement_cache_size=0"}
+    )
+    arguments = _alembic._connection.connection_arguments(place, "test")
+    assert arguments["sslmode"] == "require"
+    assert not {"ssl", "prepared_statement_cache_size"} & set(arguments)
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1", "1'; DROP", "5 weeks"])

@@ -212,3 +212,62 @@ def test_models_that_cannot_be_created() -> None:
     with pytest.raises(runner.RunnerError) as caught:
         _create(metadata)
     assert str(caught.value) == 'the models cannot be created: ValueError: type "vector" does not exist'
+
+
+# Statements
+
+
+def test_statements_of_a_revision_are_kept_and_reported() -> None:
+    facts: dict[str, Any] = {}
+    statements = runner.Statements()
+    statements.add("before")
+
+    def body() -> None:
+        for text in (" CREATE TABLE a ()\n", "SELECT 1 FROM pg_catalog.pg_class", "select setval('s', 1)"):
+            statements.add(text)
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011  # nobody says a word
+        statements.during(body, "r1", facts.update)()
+    statements.add("after")
+    assert facts == {"sql": {"revision": "r1", "statements": ["CREATE TABLE a ()", "select setval('s', 1)"]}}
+
+
+def test_long_and_many_statements_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_SHOWN_STATEMENTS", 2)
+    monkeypatch.setattr(runner, "_SHOWN_CHARACTERS", 3)
+    facts: dict[str, Any] = {}
+    statements = runner.Statements()
+    body = lambda: [statements.add(text) for text in ("one", "three", "4", "5")]  # noqa: E731
+    statements.during(body, "r1", facts.update)()  # type: ignore[arg-type]
+    assert facts["sql"]["statements"] == ["one", "thr …", "-- and 2 more statements"]
+
+
+class _Dialect:
+    def __init__(self, paramstyle: str) -> None:
+        self.paramstyle = paramstyle
+
+
+@pytest.mark.parametrize(("style", "expected"), [("pyformat", "5 %"), ("format", "5 %"), ("named", "5 %%")])
+def test_plain(style: str, expected: str) -> None:
+    assert runner.plain("5 %%", _Dialect(style)) == expected
+
+
+class _DriverError(Exception):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__("no")
+        self.__dict__.update(attributes)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (_DriverError(sqlstate="55P03"), "55P03"),
+        (_DriverError(pgcode="55P03"), "55P03"),
+        (ProgrammingError("SELECT 1", {}, _DriverError(pgcode="42P01")), "42P01"),
+        (ValueError("no"), None),
+        (_DriverError(sqlstate=7), None),
+    ],
+)
+def test_sqlstate(error: BaseException, expected: str | None) -> None:
+    assert runner.sqlstate(error) == expected

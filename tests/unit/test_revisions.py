@@ -101,9 +101,11 @@ def test_after_heads(current: tuple[str, ...], pending: tuple[Revision, ...], ex
 
 
 def test_difference() -> None:
-    difference = _revisions.difference(PLANNED)
+    difference = _revisions.difference(PLANNED, {"r3": ("ALTER TABLE a\n  ADD b int;", "-- done")})
     assert difference["before"] == "revision: r1\n"
-    assert difference["after"] == "revision: r3\napplied: r2 (make r2)\napplied: r3 (make r3)\n"
+    assert difference["after"] == (
+        "revision: r3\napplied: r2 (make r2)\napplied: r3 (make r3)\n    ALTER TABLE a\n      ADD b int;\n    -- done\n"
+    )
 
 
 BAD = Failure("UndefinedTable: no such thing", "versions/r3.py line 8", False)
@@ -161,3 +163,71 @@ def test_failure_message(change: dict[str, Any], expected: str) -> None:
 )
 def test_unreached_message(external: bool, current: list[str], expected: str) -> None:
     assert expected in _revisions.unreached_message(replace(PLANNED, external=external), current)
+
+
+LOCKED = Failure("LockNotAvailable: canceling", "", False, "55P03")
+
+
+@pytest.mark.parametrize(
+    ("change", "locked_out"),
+    [
+        ({"failure": LOCKED}, True),
+        ({"failure": LOCKED, "autocommit": True}, False),
+        ({"failure": BAD}, False),
+        ({}, False),
+    ],
+)
+def test_locked_out(change: dict[str, Any], locked_out: bool) -> None:
+    assert _revisions.locked_out(replace(PLANNED, **change)) is locked_out
+
+
+def test_a_later_try_goes_on_with_the_first_plan() -> None:
+    earlier = replace(PLANNED, applied=(Applied(R2, 0.1),), failure=LOCKED, running=R3, sql={"r2": ("a",)})
+    later = replace(
+        PLANNED, current=("r2",), pending=(R3,), applied=(Applied(R3, 0.2),), finished=True, sql={"r3": ("b",)}
+    )
+    both = _revisions.continued(earlier, later)
+    assert (both.current, both.pending) == (("r1",), (R2, R3))
+    assert both.applied == (Applied(R2, 0.1), Applied(R3, 0.2))
+    assert (both.finished, both.failure, both.running) == (True, None, None)
+    assert both.sql == {"r2": ("a",), "r3": ("b",)}
+
+
+def test_a_later_try_without_a_plan_is_told_against_the_first() -> None:
+    earlier = replace(PLANNED, failure=LOCKED, running=R2)
+    both = _revisions.continued(earlier, Answer(failure=BAD))
+    assert (both.graph, both.pending, both.failure, both.running) == (GRAPH, (R2, R3), BAD, None)
+    assert _revisions.continued(Answer(failure=LOCKED), PLANNED) == PLANNED
+    assert _revisions.continued(None, PLANNED) == PLANNED
+
+
+def test_a_failure_for_a_lock_names_who_blocks() -> None:
+    answer = replace(PLANNED, running=R3, failure=LOCKED)
+    message = _revisions.failure_message(answer, ["r2"], "", [Applied(R2, 0.1)], circumstances="blocked by pid 7")
+    assert message == (
+        "revision r3 (make r3) failed: LockNotAvailable: canceling, blocked by pid 7; applied before: r2;"
+        " the database is at r2; end what blocks, or raise lock_timeout or lock_retry, and run again"
+    )
+
+
+def test_what_is_left_comes_first() -> None:
+    answer = replace(PLANNED, running=R3, failure=BAD)
+    message = _revisions.failure_message(answer, ["r2"], "", [], first="DROP INDEX CONCURRENTLY public.i")
+    assert message.endswith("; DROP INDEX CONCURRENTLY public.i, then mend versions/r3.py and run again")
+
+
+def test_statements_are_kept_by_revision() -> None:
+    text = lines(PLAN, {"sql": {"revision": "r2", "statements": ["a", "b"]}})
+    assert _revisions.read_answer(text).sql == {"r2": ("a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("answer", "schema"),
+    [
+        (Answer(version_table_schema="app", search_path=("public",)), "app"),
+        (Answer(search_path=("tenant", "public")), "tenant"),
+        (Answer(), None),
+    ],
+)
+def test_home_schema(answer: Answer, schema: str | None) -> None:
+    assert _revisions.home_schema(answer) == schema
