@@ -283,7 +283,7 @@ def result(found: Sequence[Found], action: str, check: bool) -> dict[str, Any]:
     removed = {item.key: item.orphans if check else item.removed for item in found} if acting else {}
     return {
         "changed": any(removed.values()),
-        "keys": [_as_return(item, removed.get(item.key, 0), action) for item in found],
+        "found": [_as_return(item, removed.get(item.key, 0), action) for item in found],
         "total": sum(item.orphans for item in found),
         "diff": {
             "before": _counts((item.key, item.orphans) for item in found),

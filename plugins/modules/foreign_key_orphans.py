@@ -130,7 +130,7 @@ EXAMPLES = r"""
 
 - name: Show them
   ansible.builtin.debug:
-    var: orphans['keys']
+    var: orphans.found
 
 - name: Move aside what breaks any key that is not validated yet
   pgsteward.postgres.foreign_key_orphans:
@@ -150,8 +150,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-keys:
-  description: What was found of each key. In templates write C(result['keys']), since C(result.keys) is a method.
+found:
+  description: What was found of each key.
   returned: success, and failure while rows were moved or deleted
   type: list
   elements: dict

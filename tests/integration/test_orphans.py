@@ -73,7 +73,7 @@ def key(table: str, columns: list[str], references: str, referenced: list[str] |
 
 def counts(result: dict[str, Any]) -> list[int]:
     """Return how many orphans each key has."""
-    return [item["orphans"] for item in result["keys"]]
+    return [item["orphans"] for item in result["found"]]
 
 
 def everything(database: Database) -> list[tuple[Any, ...]]:
@@ -109,7 +109,7 @@ class TestReport:
         assert made.rows(
             "SELECT count(*) FROM children WHERE parent_id NOT IN (SELECT id FROM parents)"
         ) == [(ORPHANS,)] == [(result["total"],)]  # fmt: skip
-        [found] = result["keys"]
+        [found] = result["found"]
         assert found["sample"] == [{"id": str(n), "parent_id": str(n % 13)} for n in (11, 12, 13, 24, 25)]
         assert (result["changed"], found["name"], found["moved"], found["table"]) == (
             False, "children_parent_id_fkey", 0, "public.children"
@@ -119,21 +119,21 @@ class TestReport:
             == result["diff"]["after"]
             == "public.children children_parent_id_fkey: 300 orphans\n"
         )
-        assert ask(KEY, sample=0)["keys"][0]["sample"] == []
+        assert ask(KEY, sample=0)["found"][0]["sample"] == []
 
     def test_keys_that_are_not_valid(self, ask: Ask, made: Database) -> None:
         add = "ALTER TABLE {0} ADD CONSTRAINT {1} FOREIGN KEY ({2}) REFERENCES {3} NOT VALID"
-        assert ask()["keys"] == []
+        assert ask()["found"] == []
         made.rows("CREATE SCHEMA side; CREATE TABLE side.t (a integer, b integer, p integer REFERENCES parents)")
         made.rows("CREATE TABLE pairs (a integer, b integer, PRIMARY KEY (b, a)); INSERT INTO pairs VALUES (1, 2)")
         made.rows("INSERT INTO side.t VALUES (1, 2), (2, 1), (1, NULL), (NULL, NULL)")
         made.rows(add.format("children", "one", "parent_id", "parents"))
         made.rows(add.format("side.t", "two", "a, b", "pairs (a, b)"))
         made.rows(add.format("side.t", "three", "a, b", "pairs (a, b) MATCH FULL"))
-        found = {item["name"]: item["orphans"] for item in ask()["keys"]}
+        found = {item["name"]: item["orphans"] for item in ask()["found"]}
         assert found == {"one": ORPHANS, "two": 1, "three": 2}
-        assert [item["name"] for item in ask(schemas=["side"])["keys"]] == ["three", "two"]
-        assert ask(keys=[])["keys"] == []
+        assert [item["name"] for item in ask(schemas=["side"])["found"]] == ["three", "two"]
+        assert ask(keys=[])["found"] == []
         assert "has no schema 'sid': it has public, side" in str(refusal(ask, schemas=["sid"]))
 
     def test_hostile_names(self, ask: Ask, database: Database) -> None:
@@ -146,9 +146,9 @@ class TestReport:
         )
         asked = key(f"{schema}.{table}", parts[:1:-1], f"{schema}.parents", parts[:1:-1])
         result = ask(asked, action="quarantine")
-        assert result["keys"][0]["sample"] == [{parts[3]: "b'\\%", parts[2]: "1"}]
+        assert result["found"][0]["sample"] == [{parts[3]: "b'\\%", parts[2]: "1"}]
         side = f'{schema}."Tab\'le %__orphans"'
-        assert result["keys"][0]["side_table"] == side
+        assert result["found"][0]["side_table"] == side
         assert database.rows(f'SELECT {two}, {one}, "select" FROM {side}') == [("b'\\%", 1, "orphan")]
         assert database.rows(f"SELECT count(*) FROM {schema}.{table}") == [(1,)]
 
@@ -237,7 +237,7 @@ class TestReport:
         keys = key("c", ["p_id"], "p"), key("c1", ["p_id"], "p"), key("son", ["x"], "old")
         assert counts(ask(*keys)) == [3, 2, 1]
         result = ask(keys[0], keys[2], action="quarantine", batch=1)
-        assert [item["moved"] for item in result["keys"]] == [3, 1]
+        assert [item["moved"] for item in result["found"]] == [3, 1]
         assert database.rows("SELECT p_id, k FROM c__orphans ORDER BY 1") == [(2, 1), (3, 1), (102, 2)]
         assert database.rows("SELECT p_id FROM c ORDER BY 1") == [(1,), (101,)]
         assert database.rows("SELECT x FROM son") == [(8,)]
@@ -272,7 +272,7 @@ class TestReport:
         assert counts(ask(*keys)) == [ORPHANS, 1, 1]
         assert "has no comparison of its own for them" in str(refusal(ask, key("to_mine", ["z"], "parents")))
         assert "operator is not unique" in str(refusal(ask, key("to_mine", ["z"], "to_mine", ["z"])))
-        assert sum(item["moved"] for item in ask(*keys, action="quarantine")["keys"]) == ORPHANS + 1
+        assert sum(item["moved"] for item in ask(*keys, action="quarantine")["found"]) == ORPHANS + 1
         assert made.rows("SELECT is_called FROM calls") == [(False,)]
 
     def test_row_security(self, ask: Ask, made: Database, secret_role: dict[str, Any]) -> None:
@@ -337,7 +337,7 @@ class TestQuarantine:
         )
         kept = "SELECT to_jsonb(t) FROM t WHERE p_id > 2 ORDER BY id"
         before, rest = database.rows(kept), database.rows("SELECT to_jsonb(t) FROM t WHERE p_id <= 2 ORDER BY id")
-        assert ask(key("t", ["p_id"], "p"), action="quarantine", batch=7)["keys"][0]["moved"] == len(before) == 49
+        assert ask(key("t", ["p_id"], "p"), action="quarantine", batch=7)["found"][0]["moved"] == len(before) == 49
         marks = "'orphaned_at' - 'orphan_reason'"
         assert database.rows(f"SELECT to_jsonb(o) - {marks} FROM t__orphans o ORDER BY id") == before
         assert database.rows("SELECT to_jsonb(t) FROM t ORDER BY id") == rest
@@ -355,7 +355,7 @@ class TestQuarantine:
         before = everything(made)
         result = ask(KEY, action="quarantine", check=True)
         assert everything(made) == before
-        assert (result["changed"], result["keys"][0]["moved"]) == (True, ORPHANS)
+        assert (result["changed"], result["found"][0]["moved"]) == (True, ORPHANS)
         assert result["diff"]["after"] == "public.children children_parent_id_fkey: 0 orphans\n"
         assert ask(KEY, action="quarantine")["diff"] == result["diff"]
         moved = everything(made)
@@ -374,10 +374,10 @@ class TestQuarantine:
             "rows of public.children that break key children_parent_id_fkey cannot be moved: not 1500;"
             " 1000 rows of public.children (children_parent_id_fkey) moved before it stay moved, and the same again goes on with the rest"
         )
-        assert (error.facts["changed"], error.facts["keys"][0]["moved"], error.facts["total"]) == (True, 1000, 2500)
+        assert (error.facts["changed"], error.facts["found"][0]["moved"], error.facts["total"]) == (True, 1000, 2500)
         assert made.rows("SELECT count(*), max(id) FROM children__orphans") == [(1000, 1000)]
         made.rows("DROP TRIGGER stop ON children")
-        assert ask(KEY, action="quarantine")["keys"][0]["moved"] == 1500
+        assert ask(KEY, action="quarantine")["found"][0]["moved"] == 1500
         assert made.rows("SELECT count(*), count(DISTINCT xmin::text), count(DISTINCT id) FROM children__orphans") == [
             (2500, 3, 2500)
         ]
@@ -385,7 +385,7 @@ class TestQuarantine:
 
     def test_many_scans(self, ask: Ask, made: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_orphan_removal, "BATCHES_PER_SCAN", 2)
-        assert ask(KEY, action="quarantine", batch=50)["keys"][0]["moved"] == ORPHANS
+        assert ask(KEY, action="quarantine", batch=50)["found"][0]["moved"] == ORPHANS
         assert made.rows("SELECT count(DISTINCT xmin::text) FROM children__orphans") == [(6,)]
 
     def test_orphans_of_orphans(self, ask: Ask, database: Database, warned: list[str]) -> None:
@@ -398,7 +398,7 @@ class TestQuarantine:
         keys = key("c", ["b"], "b"), key("b", ["a"], "a"), key("a", ["up"], "a")
         result = ask(*keys, action="quarantine")
         assert counts(result) == [0, 1, 1]
-        assert [item["moved"] for item in result["keys"]] == [2, 3, 4]
+        assert [item["moved"] for item in result["found"]] == [2, 3, 4]
         assert database.rows("SELECT id FROM a UNION ALL SELECT id FROM b UNION ALL SELECT b FROM c") == [
             (9,),
             (3,),
@@ -433,7 +433,7 @@ class TestQuarantine:
         made.rows(
             "CREATE TABLE notes (child bigint REFERENCES children ON DELETE CASCADE); INSERT INTO notes VALUES (1)"
         )
-        assert ask(KEY, action="quarantine")["keys"][0]["moved"] == ORPHANS
+        assert ask(KEY, action="quarantine")["found"][0]["moved"] == ORPHANS
         assert made.rows("SELECT count(*) FROM notes") == [(1,)]
 
     def test_keys_on_a_single_partition_count_too(self, ask: Ask, database: Database) -> None:
@@ -488,7 +488,7 @@ class TestQuarantine:
             "24 rows of public.children that break key children_parent_id_fkey stay when they are deleted: a BEFORE"
             in str(error)
         )
-        assert error.facts["keys"][0]["moved"] == ORPHANS - 24
+        assert error.facts["found"][0]["moved"] == ORPHANS - 24
         assert made.rows("SELECT count(*) FROM children__orphans") == [(ORPHANS - 24,)]
 
     def test_rows_that_find_a_parent_meanwhile_stay(
@@ -503,7 +503,7 @@ class TestQuarantine:
             return plain(rows, size)
 
         monkeypatch.setattr(_orphans, "batches", late)
-        assert ask(KEY, action="quarantine")["keys"][0]["moved"] == 200
+        assert ask(KEY, action="quarantine")["found"][0]["moved"] == 200
         assert made.rows("SELECT count(*) FROM children WHERE parent_id = 11") == [(100,)]
         assert made.rows("SELECT note FROM children__orphans WHERE id = 12") == [("x",)]
 
@@ -511,7 +511,7 @@ class TestQuarantine:
         orphan = "INSERT INTO children (id, parent_id) VALUES ({}, 99)"
         ask(KEY, action="quarantine")
         made.rows("ALTER TABLE children ADD since date NOT NULL DEFAULT '2020-02-02', DROP note;" + orphan.format(5001))
-        assert ask(KEY, action="quarantine")["keys"][0]["moved"] == 1
+        assert ask(KEY, action="quarantine")["found"][0]["moved"] == 1
         assert made.rows(
             "SELECT since::text, note, count(*) FROM children__orphans GROUP BY 1, 2 ORDER BY 1 LIMIT 1"
         ) == [("2020-02-02", None, 1)]
@@ -541,13 +541,13 @@ class TestQuarantine:
         assert f"and public.children to {role}: give both to one owner" in str(refusal(ask, KEY, action="quarantine"))
         made.rows(f'ALTER TABLE children__orphans OWNER TO "{role}"; GRANT SELECT ON parents TO "{role}"')
         # The owner itself does it, without any power.
-        assert ask(KEY, action="quarantine", url=None, **secret_role)["keys"][0]["moved"] == 1
+        assert ask(KEY, action="quarantine", url=None, **secret_role)["found"][0]["moved"] == 1
 
     def test_long_name(self, ask: Ask, made: Database) -> None:
         made.rows(f"ALTER TABLE children RENAME TO {'c' * 62}é".replace("cé", "é"))
         result = ask({**KEY, "table": "c" * 61 + "é"}, action="quarantine")
         [[name]] = made.rows("SELECT relname FROM pg_class WHERE relname LIKE '%\\_\\_orphans'")
-        assert result["keys"][0]["side_table"] == f"public.{name}"
+        assert result["found"][0]["side_table"] == f"public.{name}"
         assert len(name.encode()) == 63
 
     def test_read_only_session(self, ask: Ask, made: Database) -> None:
@@ -569,9 +569,9 @@ class TestDelete:
                 error = refusal(ask, KEY, action="delete", confirm=confirm, check=check)
                 assert f": rows of database {made.name} are deleted only with confirm: {made.name}" in str(error)
         check = ask(KEY, action="delete", confirm=made.name, check=True)
-        assert (check["changed"], check["keys"][0]["deleted"], everything(made)) == (True, ORPHANS, before)
+        assert (check["changed"], check["found"][0]["deleted"], everything(made)) == (True, ORPHANS, before)
         result = ask(KEY, action="delete", confirm=made.name)
-        assert (result["keys"][0]["deleted"], result["keys"][0]["moved"]) == (ORPHANS, 0)
+        assert (result["found"][0]["deleted"], result["found"][0]["moved"]) == (ORPHANS, 0)
         assert made.rows("SELECT count(*), count(parent_id) FROM children") == [(1001, 1000)]
         assert made.rows("SELECT to_regclass('children__orphans')") == [(None,)]
         made.rows("ALTER TABLE children ADD FOREIGN KEY (parent_id) REFERENCES parents")
@@ -618,7 +618,7 @@ class TestPixcrawler:
         with pytest.raises(Exception, match=r"images\.crawl_job_id: 3, projects\.user_id: "):
             command.upgrade(config_of("pixcrawler", database), "001")
         result = ask(*self.KEYS, action="quarantine")
-        projects, jobs, images, logs = result["keys"]
+        projects, jobs, images, logs = result["found"]
         assert (projects["orphans"], jobs["orphans"], images["orphans"]) == (3, 0, 3)
         assert (projects["moved"], jobs["moved"], images["moved"], logs["moved"]) == (3, 12, 603, logs["orphans"])
         assert images["sample"][0] == {"id": "1001", "crawl_job_id": "2000000000"}

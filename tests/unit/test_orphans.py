@@ -181,17 +181,17 @@ def test_side_table_that_will_not_do(table: Relation, there: Relation | None, wo
 def test_result() -> None:
     found = [Found(key(B, A), 2, [{"id": "1"}], removed=5, cascaded=True), Found(key(C, B), 0, [])]
     report = _orphans.result(found, "report", check=False)
-    assert (report["changed"], report["total"], [item["moved"] for item in report["keys"]]) == (False, 2, [0, 0])
+    assert (report["changed"], report["total"], [item["moved"] for item in report["found"]]) == (False, 2, [0, 0])
     assert (
         report["diff"]["after"]
         == report["diff"]["before"]
         == "public.b b_fkey: 2 orphans\npublic.c c_fkey: 0 orphans\n"
     )
     done = _orphans.result(found, "delete", check=False)
-    assert (done["changed"], done["keys"][0]["deleted"], done["keys"][0]["moved"]) == (True, 5, 0)
-    assert "side_table" not in done["keys"][0]
+    assert (done["changed"], done["found"][0]["deleted"], done["found"][0]["moved"]) == (True, 5, 0)
+    assert "side_table" not in done["found"][0]
     check = _orphans.result(found, "quarantine", check=True)
-    assert (check["changed"], check["keys"][0]["moved"], check["keys"][0]["side_table"]) == (
+    assert (check["changed"], check["found"][0]["moved"], check["found"][0]["side_table"]) == (
         True,
         2,
         "public.b__orphans",
