@@ -89,6 +89,11 @@ class TestInfo:
     def test_scope(self, info: Run, options: dict[str, Any], objects: dict[str, int]) -> None:
         assert info(**options).result["objects"] == objects
 
+    def test_our_own_journal_is_nobody_s_schema(self, info: Run, made: Database) -> None:
+        before = info().result["fingerprint"]
+        made.rows("CREATE TABLE pgsteward_journal (revision text PRIMARY KEY)")
+        assert info().result["fingerprint"] == before
+
     def test_without(self, info: Run) -> None:
         text = json.dumps(info(without=["owner", "privileges"]).result["snapshot"]["objects"])
         assert '"owner"' not in text
