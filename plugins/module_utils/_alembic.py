@@ -470,10 +470,10 @@ def has_tables(connection: psycopg.Connection[Any]) -> bool:
         "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%'"
         " AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'version_num')"
-        " AND c.relname <> %s"
+        " AND n.nspname <> %s"
         " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
         " AND d.deptype = 'e'))",
-        [_journal.TABLE],
+        [_journal.SCHEMA],
     ).fetchone()
     return bool(row and row[0])
 

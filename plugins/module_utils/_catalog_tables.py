@@ -16,7 +16,6 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._catalog_record
     sparse,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import qualified, quote_ident
-from ansible_collections.pgsteward.postgres.plugins.module_utils._journal import TABLE as JOURNAL
 from ansible_collections.pgsteward.postgres.plugins.module_utils._privileges import PUBLIC, privileges
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import schema_of
 
@@ -44,7 +43,7 @@ def _relations(catalog: Catalog) -> None:
         if item["rest"]:
             attributes.update(_relation_rest(item["rest"], letter, catalog.major))
         catalog.tables[oid] = attributes
-        if letter not in "Sc" and item["name"] != JOURNAL and not catalog.of_extension("pg_class", oid):
+        if letter not in "Sc" and not catalog.of_extension("pg_class", oid):
             catalog.put(kind, schema, name, attributes)
 
 

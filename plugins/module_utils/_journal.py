@@ -1,5 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The journal: one row per revision of what runs of ours did, beside the version table, outside of the migration's transactions."""
+"""The journal: one row per revision of what runs of ours did, in a schema of its own, outside of the migration's transactions.
+
+Beside the application's tables it would be in the way: autogenerate would propose to drop it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg import sql
 
-TABLE = "pgsteward_journal"
+SCHEMA = "pgsteward"  # all of it is ours
+TABLE = "journal"
+NAME = f"{SCHEMA}.{TABLE}"
 
 _CREATE = """
 CREATE TABLE {} (
@@ -76,20 +81,24 @@ class Journal:
     def __init__(self, connection: psycopg.Connection[Any], schema: str, version_table: str) -> None:
         from psycopg import sql
 
-        self._connection, self._schema, self._version_table = connection, schema, version_table
-        self._name = sql.Identifier(schema, TABLE)
+        self._connection, self._version_table = connection, f"{schema}.{version_table}"
+        self._name = sql.Identifier(SCHEMA, TABLE)
 
     def exists(self) -> bool:
         """Say whether there is a journal; raises StewardError for something else of that name."""
-        row = self._connection.execute(_FIND, [self._schema, TABLE]).fetchone()
+        row = self._connection.execute(_FIND, [SCHEMA, TABLE]).fetchone()
         if row and not row[0]:
-            raise StewardError(f"{self._schema}.{TABLE} is not the journal that this collection makes: rename it")
+            raise StewardError(f"{NAME} is not the journal that this collection makes: rename it")
         return row is not None
 
     def create(self) -> None:
         """Make the journal when there is none."""
-        if not self.exists():
-            self._run(_CREATE, [])
+        if self.exists():
+            return
+        # IF NOT EXISTS would want the right to create schemas even where there is one.
+        if self._connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", [SCHEMA]).fetchone() is None:
+            self._connection.execute(f"CREATE SCHEMA {SCHEMA}".encode())
+        self._run(_CREATE, [])
 
     def entries(self) -> dict[str, Entry]:
         """Return what is known, by revision."""

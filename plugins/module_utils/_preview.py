@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _connection, _revisions, _scratch
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _connection, _revisions
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import ConfigFiles, Project
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
@@ -21,7 +21,7 @@ APPLICATION_NAME = "pgsteward preview"
 NO_SCRATCH = "none"
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "scratch": {"type": "str", "choices": [NO_SCRATCH, *_scratch.KINDS]},
+    "scratch": {"type": "str", "choices": [NO_SCRATCH, "instance", "database", "url"]},
     "scratch_url": {"type": "str", "no_log": True},
     "scratch_template": {"type": "str"},
 }
@@ -72,6 +72,9 @@ class Previewer:
 
     def _replay(self, connection: psycopg.Connection[Any], answer: Answer) -> Preview:
         """Run the history on a scratch database and return what the pending revisions did; raises StewardError."""
+        # Few runs come this far, and the others need not wait for the import.
+        from ansible_collections.pgsteward.postgres.plugins.module_utils import _scratch
+
         live = _scratch.read_live(connection, self.place)
         url, template = self.params.get("scratch_url"), self.params.get("scratch_template")
         with _scratch.scratch(self.params.get("scratch"), live, url=url, template=template) as scratch:

@@ -392,7 +392,9 @@ class Keeper:
             action(self._journal)
         except psycopg.Error as error:
             self._journal = None
-            self._upgrade.warn(f"the journal {_journal.TABLE} could not be written: {first_lines(str(error))}")
+            self._upgrade.warn(
+                f"the journal {_journal.NAME} could not be written: {first_lines(str(error))}: let the account create schemas"
+            )
 
 
 def examined(
@@ -408,7 +410,7 @@ def examined(
     try:
         entries = Journal(connection, schema, answer.version_table).entries()
     except psycopg.errors.InsufficientPrivilege as error:
-        return Findings(notes=(f"the journal {_journal.TABLE} could not be read: {first_lines(str(error))}",))
+        return Findings(notes=(f"the journal {_journal.NAME} could not be read: {first_lines(str(error))}",))
     return _journal.examine(
         connection,
         entries,

@@ -14,8 +14,8 @@ description:
     again from the database over a connection of its own.
   - Runs on the same database wait for each other. A session that a killed run left at work is ended first.
   - A revision that cannot have a lock in time is tried again. Who blocked it is returned, and named in the error.
-  - Notes each revision in the table C(pgsteward_journal) beside the version table, with its times, the digest of its file and its
-    error. The first run that has something to apply makes it.
+  - Notes each revision in the table C(pgsteward.journal), with its times, the digest of its file and its error. The schema is its
+    own, so that autogenerate does not see it. The first run that has something to apply makes it.
   - Never downgrades. A target that the database is past already is no change, and a warning.
   - The project's C(env.py) runs in the project's own interpreter and directory, as under the C(alembic) command.
 options:

@@ -14,7 +14,7 @@ import trees
 from support import Database, Upgrade, names
 from test_alembic_concurrency import child_of, started, until
 
-ROWS = "SELECT revision, finished >= started, error FROM pgsteward_journal ORDER BY revision"
+ROWS = "SELECT revision, finished >= started, error FROM pgsteward.journal ORDER BY revision"
 
 
 def test_one_row_per_revision_with_the_digest_of_its_file(database: Database, upgrade: Upgrade, tmp_path: Path) -> None:
@@ -26,17 +26,17 @@ def test_one_row_per_revision_with_the_digest_of_its_file(database: Database, up
     assert not upgrade().result["changed"]
     assert database.rows(ROWS) == [("r1", True, None), ("r2", True, None)]
     file = tmp_path / "migrations" / "versions" / "r1.py"
-    assert database.rows("SELECT version_table, sha256 FROM pgsteward_journal WHERE revision = 'r1'") == [
-        ("alembic_version", hashlib.sha256(file.read_bytes()).hexdigest())
+    assert database.rows("SELECT version_table, sha256 FROM pgsteward.journal WHERE revision = 'r1'") == [
+        ("public.alembic_version", hashlib.sha256(file.read_bytes()).hexdigest())
     ]
 
 
-def test_it_stands_beside_the_version_table(database: Database, upgrade: Upgrade, tmp_path: Path) -> None:
+def test_it_knows_which_version_table(database: Database, upgrade: Upgrade, tmp_path: Path) -> None:
     database.rows("CREATE SCHEMA app")
     env = trees.sync_env(configure=', version_table="revisions", version_table_schema="app"')
     trees.write_tree(tmp_path, trees.chain(1), env)
     assert not upgrade().failed
-    assert database.rows("SELECT version_table, revision FROM app.pgsteward_journal") == [("revisions", "r1")]
+    assert database.rows("SELECT version_table, revision FROM pgsteward.journal") == [("app.revisions", "r1")]
 
 
 def test_failures_are_noted_and_forgotten(database: Database, upgrade: Upgrade, tmp_path: Path) -> None:
@@ -168,10 +168,10 @@ def test_an_invalid_index_of_before_is_told_after_a_run(database: Database, upgr
 
 
 def test_something_else_of_that_name_is_left_alone(database: Database, upgrade: Upgrade, tmp_path: Path) -> None:
-    database.rows("CREATE VIEW pgsteward_journal AS SELECT 1")
+    database.rows("CREATE SCHEMA pgsteward; CREATE VIEW pgsteward.journal AS SELECT 1")
     trees.write_tree(tmp_path, trees.chain(1))
     ran = upgrade()
-    assert "public.pgsteward_journal is not the journal" in ran.msg
+    assert "pgsteward.journal is not the journal" in ran.msg
     assert database.tables() == []
 
 
@@ -183,7 +183,7 @@ def test_without_the_right_to_read_it_the_rest_is_told(
     database.rows(f"GRANT SELECT ON alembic_version TO {secret_role['login_user']}")
     ran = upgrade(check=True, **secret_role)
     assert (ran.result["state"], ran.result["changed"]) == ("managed", False), ran.msg
-    assert "the journal pgsteward_journal could not be read: permission denied" in str(ran.result["warnings"])
+    assert "the journal pgsteward.journal could not be read: permission denied" in str(ran.result["warnings"])
 
 
 def test_without_the_right_to_make_it_the_migration_goes_on(
@@ -198,4 +198,4 @@ def test_without_the_right_to_make_it_the_migration_goes_on(
     ran = upgrade(**secret_role)
     assert not ran.failed, ran.msg
     assert names(ran.result["applied"]) == ["r1"]
-    assert "the journal pgsteward_journal could not be written: permission denied" in str(ran.result["warnings"])
+    assert "the journal pgsteward.journal could not be written: permission denied" in str(ran.result["warnings"])

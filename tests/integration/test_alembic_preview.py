@@ -27,7 +27,7 @@ def test_rendered_offline(database: Database, upgrade: Upgrade, tmp_path: Path) 
     fill += "op.execute(\"COMMENT ON TABLE t_r1 IS 'all; of % it'\")"
     trees.write_tree(tmp_path, {**trees.chain(1), "r2": trees.revision("r2", "r1", fill)})
     upgrade(revision=["r1"])
-    before = database.rows("SELECT * FROM pgsteward_journal")
+    before = database.rows("SELECT * FROM pgsteward.journal")
     checked = upgrade(check=True)
     assert checked.result["sql_method"] == "offline"
     assert checked.result["sql"] == [
@@ -37,7 +37,7 @@ def test_rendered_offline(database: Database, upgrade: Upgrade, tmp_path: Path) 
         "applied: r2 (make r2)", "    INSERT INTO t_r1 (id) VALUES (7);", "    COMMENT ON TABLE t_r1 IS 'all; of % it';",
     ]  # fmt: skip
     assert "alembic_version" not in str(checked.result["sql"])
-    assert database.rows("SELECT * FROM pgsteward_journal") == before
+    assert database.rows("SELECT * FROM pgsteward.journal") == before
     assert database.rows("SELECT count(*) FROM t_r1") == [(0,)]
 
 

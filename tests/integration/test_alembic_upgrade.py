@@ -103,7 +103,7 @@ def test_messages(database: Database, upgrade: Upgrade, tmp_path: Path) -> None:
     ]  # fmt: skip
     unreachable = upgrade(url="postgresql://nobody:hush@127.0.0.1:1/none")
     assert unreachable.result["messages"] == [f"connection failed: {unreachable.msg}"]
-    database.rows("DROP TABLE alembic_version; DROP TABLE pgsteward_journal")
+    database.rows("DROP TABLE alembic_version; DROP SCHEMA pgsteward CASCADE")
     assert upgrade(check=True).result["messages"][0] == "legacy database detected"
 
 

@@ -91,7 +91,7 @@ class TestInfo:
 
     def test_our_own_journal_is_nobody_s_schema(self, info: Run, made: Database) -> None:
         before = info().result["fingerprint"]
-        made.rows("CREATE TABLE pgsteward_journal (revision text PRIMARY KEY)")
+        made.rows("CREATE SCHEMA pgsteward; CREATE TABLE pgsteward.journal (revision text PRIMARY KEY)")
         assert info().result["fingerprint"] == before
 
     def test_without(self, info: Run) -> None:
