@@ -111,7 +111,8 @@ def test_accepted_differences_pass_until_their_day(accept: dict[str, str], code:
         assert ", 1 accepted" in words
 
 
-def test_severity_decides(server: str) -> None:
+def test_severity_decides() -> None:
+    server = "pg18"
     rule = {"truth": "snapshot", "snapshot": "face_recognition/snapshots", "fail_on": "wrong_results"}
     with damaged(server, DAMAGE[0]):
         run = verify(server, face_recognition=rule)
@@ -130,7 +131,8 @@ def test_models_are_a_truth_too(server: str) -> None:
         assert DAMAGE[2][3] in " ".join(run.text.split())
 
 
-def test_a_spec_is_a_truth_too(server: str) -> None:
+def test_a_spec_is_a_truth_too() -> None:
+    server = "pg15"
     spec = "\n".join(
         [
             "format: 1",
