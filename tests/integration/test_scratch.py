@@ -60,7 +60,7 @@ def _url(place: Place, user: str, database: str = "postgres") -> str:
 
 
 def _databases(server: Place) -> list[str]:
-    return [name for (name,) in _rows(server, "SELECT datname FROM pg_database WHERE datname LIKE 'pgsteward%'")]
+    return sorted(name for (name,) in _rows(server, "SELECT datname FROM pg_database WHERE datname LIKE 'pgsteward%'"))
 
 
 @pytest.fixture(scope="module")
