@@ -47,6 +47,8 @@ def fill(database: support.Database, tables: int) -> None:
                 for number in range(first, min(first + COMMIT_EVERY, tables)):
                     for statement in statements(number):
                         connection.execute(statement.encode())
+        # As a database is that has been there for a while; else autovacuum would come by in the middle of it.
+        connection.execute("VACUUM ANALYZE")
 
 
 def statements(number: int) -> list[str]:
