@@ -5,28 +5,16 @@ from __future__ import annotations
 
 import configparser
 import contextlib
-import ctypes
-import json
-import os
 import re
-import select
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import (
-    _alembic_runner,
-    _connection,
-    _journal,
-    _revisions,
-)
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic_runner, _connection, _journal
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import Answer
@@ -35,9 +23,6 @@ if TYPE_CHECKING:
     import psycopg
 
 APPLICATION_NAME = "pgsteward alembic_upgrade"
-OUTPUT_LINES = 200
-OUTPUT_BYTES = 65536
-TICK = 0.05  # seconds between two looks of a watch
 
 # PWD and OLDPWD are the shell's own.
 _SECRET_NAME = re.compile(
@@ -47,7 +32,6 @@ _URL_SECRET = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
 _PLAIN_VALUE = re.compile(r"\d{0,2}|true|false|yes|no|on|off|none|null", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+) ?(us|ms|s|min|h|d)?")
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -242,176 +226,6 @@ def seconds_of(duration: str) -> float:
     """Return the seconds of a duration that check_duration accepts; PostgreSQL takes a bare number for milliseconds."""
     match = _DURATION.fullmatch(duration)
     return int(match[1]) * _UNITS[match[2] or "ms"] if match else 0.0
-
-
-# The runner's process
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a runner's process left behind. how is empty when it ended by itself with status 0."""
-
-    answer: Answer
-    output: list[str]
-    how: str
-
-
-class Watch(Protocol):
-    """What looks on while a runner works. An error that it raises ends the runner."""
-
-    def fact(self, fact: Mapping[str, Any]) -> None:
-        """Take what the runner reports; where that asks, the runner goes on when this has returned."""
-
-    def tick(self) -> None:
-        """Look around; called every TICK or so."""
-
-
-class Runner:
-    """A runner's process: it imports alembic at once, and waits for the request. It dies with this process."""
-
-    def __init__(self, project: Project, python: str, temporary: str) -> None:
-        # Both live as long as the process, until close(). The first has no name that anyone could open.
-        self._output: IO[bytes] = tempfile.TemporaryFile(dir=temporary)  # noqa: SIM115
-        self._source = tempfile.NamedTemporaryFile(dir=temporary, prefix="alembic_runner_", suffix=".py")  # noqa: SIM115
-        self._source.write(_runner_source())
-        self._source.flush()
-        # What looks like a secret goes in with the request: a process's first environment can be read from outside.
-        plain = {name: value for name, value in project.environment.items() if not secret_values(name, value)}
-        self._answer, theirs = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                [python, self._source.name, str(theirs)],
-                stdin=subprocess.PIPE,
-                stdout=self._output,
-                stderr=subprocess.STDOUT,
-                cwd=project.directory,
-                env={**os.environ, **plain},
-                pass_fds=(theirs,),
-                preexec_fn=_bound_to_parent(),
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            os.close(self._answer)
-            raise StewardError(f"{python} cannot be run: {getattr(error, 'strerror', error)}") from None
-        finally:
-            os.close(theirs)
-
-    def ask(self, request: Mapping[str, Any], secrets: frozenset[str], watch: Watch | None = None) -> Ended:
-        """Send the request, look on until the end, return the answer with all texts masked.
-
-        A StewardError of watch ends the run, and is its failure.
-        """
-        received, refusal = bytearray(), None
-        try:
-            self._send(json.dumps(request))
-            self._follow(received, watch)
-            status = self._process.wait()
-        except StewardError as error:
-            refusal = _revisions.Failure(str(error), "", True)
-            status = self._end()
-        except BaseException:
-            # Before any connection of ours is closed, and with it the lock that this process needs.
-            self._end()
-            raise
-        answer = _revisions.read_answer(received.decode("utf-8", "replace"))
-        answer = masked(replace(answer, running=None, failure=refusal) if refusal else answer, secrets)
-        size = self._output.seek(0, os.SEEK_END)
-        self._output.seek(max(0, size - OUTPUT_BYTES))
-        output = _connection.mask(self._output.read().decode("utf-8", "replace"), secrets).splitlines()[-OUTPUT_LINES:]
-        return Ended(answer, output, ending(status, output))
-
-    def _send(self, line: str) -> None:
-        stdin = self._process.stdin
-        if stdin:
-            with contextlib.suppress(BrokenPipeError):  # it died before; its output tells why
-                stdin.write(line.encode() + b"\n")
-                stdin.flush()
-
-    def _follow(self, received: bytearray, watch: Watch | None) -> None:
-        """Collect all that the runner reports, and hand it to watch line by line."""
-        taken = 0
-        while True:
-            if select.select([self._answer], [], [], TICK)[0]:
-                chunk = os.read(self._answer, 65536)
-                if not chunk:
-                    break
-                received += chunk
-                *lines, _rest = bytes(received[taken:]).split(b"\n")
-                for line in lines:
-                    taken += len(line) + 1
-                    self._take(line, watch)
-            elif self._process.poll() is not None:  # and a child of its own still holds the pipe
-                break
-            if watch:
-                watch.tick()
-
-    def _take(self, line: bytes, watch: Watch | None) -> None:
-        try:
-            fact = json.loads(line)
-        except ValueError:  # where read_answer stops as well
-            return
-        if watch:
-            watch.fact(fact)
-        if fact.get("asks"):
-            self._send("go on")
-
-    def _end(self) -> int:
-        if self._process.poll() is None:
-            self._process.kill()
-        return self._process.wait()
-
-    def close(self) -> None:
-        """End the process if it still waits for a request, and remove what belongs to it."""
-        self._end()
-        if self._process.stdin:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-        os.close(self._answer)
-        for file in (self._output, self._source):
-            file.close()
-
-
-def _bound_to_parent() -> Callable[[], None]:
-    """Return what a child calls so that the kernel ends it when we end: whoever holds no lock must not migrate."""
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def bind() -> None:
-        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
-        if os.getppid() != parent:  # too late
-            os._exit(1)
-
-    return bind
-
-
-def masked(answer: Answer, secrets: frozenset[str]) -> Answer:
-    """Return the answer with its free texts masked; revisions and names stay as they are."""
-    failure = answer.failure
-    return replace(
-        answer,
-        failure=replace(failure, text=_connection.mask(failure.text, secrets)) if failure else None,
-        notes=tuple(_connection.mask(note, secrets) for note in answer.notes),
-        sql={
-            revision: tuple(_connection.mask(text, secrets) for text in texts) for revision, texts in answer.sql.items()
-        },
-    )
-
-
-def ending(status: int, output: list[str]) -> str:
-    """Return how a process without an answer ended: its exit status or signal, and the last line that it wrote."""
-    how = (
-        f"the process was killed by signal {-status}" if status < 0 else f"the process ended with exit status {status}"
-    )
-    last = next((line.strip() for line in reversed(output) if line.strip()), "")
-    return f"{how}, without an answer" + (f"; its last words: {last}" if last else "")
-
-
-def _runner_source() -> bytes:
-    """Return the runner's source. It travels with this module and may lie in an archive: its loader knows where."""
-    spec = _alembic_runner.__spec__
-    get_source = getattr(spec.loader if spec else None, "get_source", None)
-    source = get_source(_alembic_runner.__name__) if get_source else None
-    if source is None:
-        raise StewardError("the runner's source is missing from this installation of the collection")
-    return str(source).encode()
 
 
 # What the database says

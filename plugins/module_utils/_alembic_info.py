@@ -16,6 +16,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _alembic_state,
     _connection,
     _revisions,
+    _runner_process,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import Project
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_state import Facts, Models
@@ -109,7 +110,7 @@ def info(params: Mapping[str, Any], temporary: str, warn: Callable[[str], None])
     python = _alembic.find_python(project.python)
     secrets = _connection.secrets_of(place) | project.secrets() | _alembic.inherited_secrets(os.environ)
     with (
-        contextlib.closing(_alembic.Runner(project, python, temporary)) as runner,
+        contextlib.closing(_runner_process.Runner(project, python, temporary)) as runner,
         contextlib.closing(_connected(place)) as connection,
     ):
         with _at_one_moment(connection, place):
@@ -148,7 +149,7 @@ class _Look:
 
 
 def _refuse_unfinished(
-    ended: _alembic.Ended, looked: Mapping[str, Any], known: Mapping[str, Any], warn: Callable[[str], None]
+    ended: _runner_process.Ended, looked: Mapping[str, Any], known: Mapping[str, Any], warn: Callable[[str], None]
 ) -> None:
     """Raise StewardError unless the project said all there is to say; an env.py may trip over reading only afterwards."""
     answer, failure = ended.answer, ended.answer.failure

@@ -2,7 +2,7 @@
 """Run one Alembic action in the application's own interpreter.
 
 An env.py imports the application's models and settings, so it runs here, in a process of its own. This file travels
-alone and needs nothing but Python 3.8 and the application's alembic (1.7 or later). The module sends one JSON request as
+with its actions (_run_*.py) and needs nothing but Python 3.8 and the application's alembic (1.7 or later). The module sends one JSON request as
 the first line on stdin. The answer leaves through the file descriptor named on the command line, one JSON object per line,
 as things happen: whatever becomes of this process, the lines that arrived are true. Where an answer asks, the run goes on
 when the module has sent another line. stdout and stderr belong to env.py.
@@ -18,11 +18,10 @@ import json
 import os
 import re
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -39,14 +38,11 @@ _IDENTITY = (
     "pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), 'YYYYMMDDHH24MISSUS'), "
     "pg_catalog.pg_backend_pid()"
 )
-_SEARCH_PATH = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::pg_catalog.text"
+SEARCH_PATH = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::pg_catalog.text"
 _READ_ONLY = "SET default_transaction_read_only = on"
-_CREATED = re.compile(r"^[ \t]*Create Date:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _TIMEOUTS = "SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('statement_timeout')"
 # Cutting CREATE INDEX CONCURRENTLY short leaves an invalid index: outside transactions wait for locks, and long.
 _PATIENT = ("SET lock_timeout = 0", "SET statement_timeout = '30min'")
-_SHOWN_STATEMENTS = 500  # of one revision; a revision that fills tables may run millions
-_SHOWN_CHARACTERS = 20000  # of one statement
 
 
 class RunnerError(Exception):
@@ -381,268 +377,20 @@ class Run:
         context.autocommit_block = autocommit_block
 
 
-@dataclass
-class Upgrade(Run):
-    """The run towards the targets."""
-
-    graph: Graph = field(default_factory=dict)
-    pending: Sequence[str] = ()
-    current: Sequence[str] = ()
-    table: tuple[str, str | None] | None = None
-    statements: Statements = field(default_factory=lambda: Statements())
-
-    def work(self, context: Any, migrate: Callable[[], None]) -> None:
-        """Migrate when there is anything to do and it is not a check."""
-        self.plan(context)
-        if self.pending and not self.request["check"]:
-            self.report(asks="plan")
-            self.permit()
-            record_statements(context.connection, lambda text: self.statements.add(text))
-            migrate()
-
-    def plan(self, context: Any) -> None:
-        """Work out the pending revisions, and report all that is known before anything is written."""
-        table = (context.version_table, context.version_table_schema)
-        if self.table not in (None, table):
-            raise RunnerError("env.py runs the migrations of several version tables: choose one by x or environment")
-        self.table = table
-        search_path = json.loads(raw(context.connection, [_SEARCH_PATH])[0])
-        self.graph, notes = read_graph(self.script)
-        self.current = sorted(context.get_current_heads())
-        self.report(
-            current=self.current,
-            heads=sorted(self.script.get_heads()),
-            version_table=table[0],
-            version_table_schema=table[1],
-            search_path=search_path,
-            target_metadata=self.metadata is not None,
-            notes=notes,
-        )
-        unknown = [revision for revision in self.current if revision not in self.graph]
-        if unknown:
-            raise RunnerError(
-                f"the database is at revision {', '.join(map(repr, unknown))}, and no file of this project has it: "
-                "bring the missing file back, or use the project that made this database"
-            )
-        asked = self.request["targets"]
-        targets = [
-            revision for target in asked for revision in resolve_target(target, self.script, self.graph, self.current)
-        ]
-        have, wanted = closure(self.graph, self.current), closure(self.graph, targets)
-        self.pending = [revision for revision in self.graph if revision in wanted - have]
-        self.report(
-            targets=maximal(self.graph, targets),
-            pending=self.pending,
-            ahead=not self.pending and bool(have - wanted),
-            graph=self.graph,
-        )
-
-    def steps(self, heads: Sequence[str], _context: Any) -> Iterator[Any]:
-        """Yield alembic's step for each pending revision; whoever asks for the next one has committed the last."""
-        from alembic.runtime.migration import MigrationStep
-
-        if sorted(heads) != self.current:
-            raise RunnerError("another run changed the revision of this database meanwhile: run again")
-        for revision in self.pending:
-            item = self.script.get_revision(revision)
-            self.report(running=revision, autocommit=False, asks="revision")
-            self.permit()
-            started = time.monotonic()
-            step = MigrationStep.upgrade_from_script(self.script.revision_map, item)
-            step.migration_fn = self.statements.during(step.migration_fn, revision, self.report)
-            yield step
-            self.report(applied={"revision": revision, "seconds": round(time.monotonic() - started, 3)})
+# Each in a file of its own beside this one, and imported only when it is asked for.
+ACTIONS = {
+    "upgrade": ("_run_upgrade", "Upgrade"),
+    "offline": ("_run_upgrade", "Offline"),
+    "create_models": ("_run_models", "CreateModels"),
+    "info": ("_run_info", "Info"),
+}
 
 
-@dataclass
-class Statements:
-    """The statements of one revision at a time; those between revisions, on the version table, are alembic's own."""
-
-    texts: list[str] = field(default_factory=list)
-    more: int = 0
-    recording: bool = False
-
-    def add(self, text: str) -> None:
-        """Keep a statement, unless no revision runs or SQLAlchemy only looks something up in the catalog."""
-        text = text.strip()
-        if not self.recording or (text[:6].upper() == "SELECT" and "pg_catalog." in text):
-            return
-        if len(self.texts) < _SHOWN_STATEMENTS:
-            cut = len(text) > _SHOWN_CHARACTERS
-            self.texts.append(text[:_SHOWN_CHARACTERS] + " \u2026" if cut else text)
-        else:
-            self.more += 1
-
-    def during(self, function: Callable[..., None], revision: str, report: Report) -> Callable[..., None]:
-        """Return a revision's function as one whose statements are kept, and reported however it ends."""
-
-        def recorded(**kwargs: Any) -> None:
-            self.texts, self.more, self.recording = [], 0, True
-            try:
-                function(**kwargs)
-            finally:
-                self.recording = False
-                rest = [f"-- and {self.more} more statements"] if self.more else []
-                report(sql={"revision": revision, "statements": self.texts + rest})
-
-        return recorded
-
-
-def record_statements(connection: Any, add: Callable[[str], None]) -> None:
-    """Call add with the text of each statement that goes through a SQLAlchemy connection; values are left out."""
-    from sqlalchemy import event
-
-    def listener(_connection: Any, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
-        compiled = getattr(context, "compiled", None) is not None
-        add(plain(statement, connection.dialect) if compiled else statement)
-
-    event.listen(connection, "before_cursor_execute", listener)
-
-
-def plain(statement: str, dialect: Any) -> str:
-    """Return a statement that SQLAlchemy compiled without what only the driver wants: some want each % twice."""
-    return statement.replace("%%", "%") if "format" in dialect.paramstyle else statement
-
-
-@dataclass
-class Offline(Run):
-    """The run that renders the statements of given revisions and executes none; request: pending and current beside the usual."""
-
-    statements: Statements = field(default_factory=Statements)
-
-    as_sql: ClassVar[bool] = True
-    options: ClassVar[Mapping[str, Any]] = {"transaction_per_migration": True, "literal_binds": True}
-
-    def adopt(self, connection: Any) -> None:
-        """Look at a connection only where env.py makes one though it is offline."""
-        if connection is not None:
-            super().adopt(connection)
-
-    def attach(self, context: Any) -> None:
-        """Collect what alembic would print; no session has to be patient."""
-        self.replace_run(context)
-        context.impl.static_output = lambda text: self.collect(plain(text, context.dialect))
-
-    def collect(self, text: str) -> None:
-        """Keep a rendered statement, without alembic's transactions."""
-        text = text.strip().rstrip(";")
-        if text not in ("BEGIN", "COMMIT"):
-            self.statements.add(text)
-
-    def work(self, context: Any, migrate: Callable[[], None]) -> None:
-        """Render."""
-        if context.dialect.name != "postgresql":
-            raise RunnerError(f"env.py renders for {context.dialect.name} when it is offline")
-        migrate()
-
-    def steps(self, _heads: Sequence[str], _context: Any) -> Iterator[Any]:
-        """Yield alembic's step for each revision of the request."""
-        from alembic.runtime.migration import MigrationStep
-
-        for revision in self.request["pending"]:
-            item = self.script.get_revision(revision)
-            step = MigrationStep.upgrade_from_script(self.script.revision_map, item)
-            step.migration_fn = self.statements.during(step.migration_fn, revision, self.report)
-            yield step
-
-
-class CreateModels(Run):
-    """The run that creates what the application's models describe, in an empty database and without any revision."""
-
-    def work(self, context: Any, migrate: Callable[[], None]) -> None:
-        """Create the schemas and the tables, in a transaction of our own unless env.py has one open."""
-        several = isinstance(self.metadata, (list, tuple))
-        collection = [item for item in (self.metadata if several else [self.metadata]) if item is not None]
-        if not collection:
-            raise RunnerError("env.py gives no target_metadata: models cannot be compared")
-        tables = sum(len(metadata.tables) for metadata in collection)
-        if not tables:
-            raise RunnerError(
-                "target_metadata has no tables: the modules that define the models are not imported by env.py"
-            )
-        connection = context.connection
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        try:
-            with context.begin_transaction(_per_migration=True):
-                for schema in schemas_of(collection):
-                    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
-                for metadata in collection:
-                    metadata.create_all(connection)
-        except Exception as error:
-            raise RunnerError(f"the models cannot be created: {describe(error)['text']}") from error
-        self.report(tables=tables)
-
-
-def schemas_of(collection: Iterable[Any]) -> list[str]:
-    """Return the schemas that the tables, types and sequences of several MetaData name, sorted."""
-    found: set[str | None] = set()
-    for metadata in collection:
-        found |= {metadata.schema, *(sequence.schema for sequence in metadata._sequences.values())}
-        for table in metadata.tables.values():
-            types = [getattr(column.type, "item_type", column.type) for column in table.columns]
-            found |= {table.schema, *(getattr(kind, "schema", None) for kind in types)}
-    return sorted(schema for schema in found if schema)
-
-
-class Info(Run):
-    """The run that only looks: at the revisions, at the models, and where the database stands among them."""
-
-    table: tuple[str, str | None] | None = None
-
-    def work(self, context: Any, migrate: Callable[[], None]) -> None:
-        """Report all that the project says; the database itself is read by the module."""
-        table = (context.version_table, context.version_table_schema)
-        if self.table not in (None, table):
-            raise RunnerError("env.py looks at several version tables: choose one by x or environment")
-        self.table = table
-        search_path = json.loads(raw(context.connection, [_SEARCH_PATH])[0])
-        graph, notes = read_graph(self.script)
-        current = sorted(context.get_current_heads())
-        targets = [
-            revision
-            for target in self.request["targets"]
-            for revision in resolve_target(target, self.script, graph, current)
-        ]
-        self.report(
-            current=current,
-            heads=sorted(self.script.get_heads()),
-            version_table=table[0],
-            version_table_schema=table[1],
-            search_path=search_path,
-            target_metadata=self.metadata is not None,
-            notes=notes,
-            targets=maximal(graph, targets),
-            graph=graph,
-            looked={
-                "files": {revision: file_facts(self.script.get_revision(revision)) for revision in graph},
-                "models": models_of(self.metadata, context),
-            },
-        )
-
-
-def file_facts(item: Any) -> dict[str, Any]:
-    """Return what a revision's file says beyond the graph: the revisions right below it, and when it was created."""
-    down = item.down_revision or ()
-    created = _CREATED.search(item.longdoc or "")
-    return {"down": [down] if isinstance(down, str) else list(down), "created": created[1] if created else None}
-
-
-def models_of(metadata: Any, context: Any) -> list[list[str | None]] | None:
-    """Return schema and name of each table that the models describe and env.py lets autogenerate compare.
-
-    None where that cannot be told: without models, and where the connection puts other schemas in place of theirs.
-    """
-    if metadata is None or context.connection.get_execution_options().get("schema_translate_map"):
-        return None
-    collection = metadata if isinstance(metadata, (list, tuple)) else [metadata]
-    tables = [table for item in collection for table in item.tables.values()]
-    included = context.opts.get("include_object")
-    if included is not None:
-        tables = [table for table in tables if included(table, table.name, "table", False, None)]
-    return sorted(([table.schema, table.name] for table in tables), key=str)
-
-
-ACTIONS: dict[str, type[Run]] = {"upgrade": Upgrade, "offline": Offline, "create_models": CreateModels, "info": Info}
+def action_of(name: str) -> type[Run]:
+    """Return the class of an action."""
+    file, kind = ACTIONS[name]
+    found: type[Run] = getattr(importlib.import_module(f".{file}", __package__), kind)
+    return found
 
 
 def perform(request: Request, report: Report, permit: Permit = granted) -> None:
@@ -654,7 +402,7 @@ def perform(request: Request, report: Report, permit: Permit = granted) -> None:
         protect_new_connections()
     config = make_config(request)
     script = ScriptDirectory.from_config(config)
-    run = ACTIONS[request["action"]](request, report, script, permit=permit)
+    run = action_of(request["action"])(request, report, script, permit=permit)
     starting = {"starting_rev": request["current"] or "base"} if run.as_sql else {}
     environment = EnvironmentContext(
         config, script, fn=run.steps, as_sql=run.as_sql, destination_rev=request["targets"][0], tag=None, **starting
@@ -687,7 +435,7 @@ def make_config(request: Request) -> Any:
         name=request["section"],
         raiseerr=True,
         revision=revision,
-        sql=ACTIONS[request["action"]].as_sql,
+        sql=action_of(request["action"]).as_sql,
         tag=None,
         x=request["x"] or None,
     )
@@ -766,9 +514,6 @@ def leave() -> None:
 def main() -> None:
     """Read the request from stdin, do it, write the answer to the descriptor in argv."""
     atexit.register(leave)  # registered first, called last: the application's own handlers come before
-    # The interpreter may have put this file's directory first; the alembic command line has none of that.
-    if Path(sys.path[0]) == Path(__file__).parent:
-        del sys.path[0]
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
     unimportable = preload()
@@ -792,7 +537,3 @@ def main() -> None:
                 raise RunnerError("the module that started this run is gone")
 
         answer(json.loads(text), report, permit, unimportable)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,12 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _connection, _revisions
+from ansible_collections.pgsteward.postgres.plugins.module_utils import (
+    _alembic,
+    _connection,
+    _revisions,
+    _runner_process,
+)
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import Project
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
@@ -24,7 +29,7 @@ def create_models(project: Project, place: Place, secrets: frozenset[str], tempo
     secrets |= _connection.secrets_of(place) | project.secrets() | _alembic.inherited_secrets(os.environ)
     python = _alembic.find_python(project.python)
     with (
-        contextlib.closing(_alembic.Runner(project, python, temporary)) as runner,
+        contextlib.closing(_runner_process.Runner(project, python, temporary)) as runner,
         _connection.connect(place, APPLICATION_NAME) as connection,
     ):
         server = _connection.read_server(connection, place)

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _connection, _revisions
+from ansible_collections.pgsteward.postgres.plugins.module_utils import (
+    _alembic,
+    _connection,
+    _revisions,
+    _runner_process,
+)
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import ConfigFiles, Project
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
@@ -90,7 +95,7 @@ class Previewer:
         sql = {item.revision: found.answer.sql.get(item.revision, ()) for item in answer.pending}
         return Preview("replay", sql, scratch.notes)
 
-    def _ask(self, project: Project, request: Mapping[str, Any], secrets: frozenset[str]) -> _alembic.Ended:
+    def _ask(self, project: Project, request: Mapping[str, Any], secrets: frozenset[str]) -> _runner_process.Ended:
         python = _alembic.find_python(project.python)
-        with contextlib.closing(_alembic.Runner(project, python, self.temporary)) as runner:
+        with contextlib.closing(_runner_process.Runner(project, python, self.temporary)) as runner:
             return runner.ask(request, secrets)

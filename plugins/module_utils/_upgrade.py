@@ -19,6 +19,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _preview,
     _revisions,
     _runner_lock,
+    _runner_process,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import Project
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_runner import closure, first_lines
@@ -89,7 +90,7 @@ class Told:
     answer: Answer
     current: list[str]
     applied: list[Applied]
-    ended: _alembic.Ended
+    ended: _runner_process.Ended
     retries: int = 0
     seconds: float = 0.0
 
@@ -151,20 +152,22 @@ class Upgrade:
             keeper = Keeper(self, connection)
             return self._judged(connection, self._tried(keeper, runner, request), request, keeper)
 
-    def _runner(self) -> _alembic.Runner:
-        return _alembic.Runner(self.project, _alembic.find_python(self.project.python), self.temporary)
+    def _runner(self) -> _runner_process.Runner:
+        return _runner_process.Runner(self.project, _alembic.find_python(self.project.python), self.temporary)
 
     def _seconds(self, name: str, default: str) -> float:
         return _alembic.seconds_of(self.params.get(name) or default)
 
     # The run
 
-    def _looked(self, connection: psycopg.Connection[Any], runner: _alembic.Runner, request: Mapping[str, Any]) -> Told:
+    def _looked(
+        self, connection: psycopg.Connection[Any], runner: _runner_process.Runner, request: Mapping[str, Any]
+    ) -> Told:
         """Return what a check finds."""
         ended = runner.ask(request, self.secrets)
         return Told(ended.answer, _alembic.heads_now(connection, self.place, ended.answer), [], ended)
 
-    def _tried(self, keeper: Keeper, runner: _alembic.Runner, request: Mapping[str, Any]) -> Told:
+    def _tried(self, keeper: Keeper, runner: _runner_process.Runner, request: Mapping[str, Any]) -> Told:
         """Return how the run ended; each try is a process of its own, since env.py can run only once in one."""
         limit, started = self._seconds("lock_retry", "5min"), time.monotonic()
         earlier, retries, met = None, 0, None

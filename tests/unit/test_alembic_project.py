@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.pgsteward.postgres.plugins.doc_fragments import alembic as alembic_fragment
 from ansible_collections.pgsteward.postgres.plugins.doc_fragments import connection as connection_fragment
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _runner_process
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from yaml import safe_load
@@ -194,7 +194,7 @@ def test_missing_config(files: dict[str, str], config: str, section: str, messag
     ],
 )
 def test_ending(status: int, output: list[str], text: str) -> None:
-    assert _alembic.ending(status, output) == text
+    assert _runner_process.ending(status, output) == text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from alembic.util import CommandError
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic_runner as runner
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _run_models, _run_upgrade
 from sqlalchemy import ARRAY, Column, Enum, Integer, MetaData, Sequence, Table, create_mock_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
@@ -152,7 +153,9 @@ def _models(*tables: str, **options: Any) -> MetaData:
 def _create(metadata: Any) -> tuple[_Context, dict[str, Any]]:
     facts: dict[str, Any] = {}
     context = _Context()
-    runner.CreateModels({}, facts.update, None, metadata).work(context, lambda: pytest.fail("nothing may be migrated"))
+    _run_models.CreateModels({}, facts.update, None, metadata).work(
+        context, lambda: pytest.fail("nothing may be migrated")
+    )
     return context, facts
 
 
@@ -184,7 +187,7 @@ def test_schemas_of_tables_types_and_sequences() -> None:
         "b", metadata, Column("moods", ARRAY(mood)), Column("mood", Enum("x", name="y", schema="kinds")), schema="app"
     )
     Sequence("numbers", metadata=metadata, schema="counters")
-    assert runner.schemas_of([metadata, _models(schema="whole")]) == ["app", "counters", "kinds", "types", "whole"]
+    assert _run_models.schemas_of([metadata, _models(schema="whole")]) == ["app", "counters", "kinds", "types", "whole"]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +222,7 @@ def test_models_that_cannot_be_created() -> None:
 
 def test_statements_of_a_revision_are_kept_and_reported() -> None:
     facts: dict[str, Any] = {}
-    statements = runner.Statements()
+    statements = _run_upgrade.Statements()
     statements.add("before")
 
     def body() -> None:
@@ -234,10 +237,10 @@ def test_statements_of_a_revision_are_kept_and_reported() -> None:
 
 
 def test_long_and_many_statements_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_SHOWN_STATEMENTS", 2)
-    monkeypatch.setattr(runner, "_SHOWN_CHARACTERS", 3)
+    monkeypatch.setattr(_run_upgrade, "_SHOWN_STATEMENTS", 2)
+    monkeypatch.setattr(_run_upgrade, "_SHOWN_CHARACTERS", 3)
     facts: dict[str, Any] = {}
-    statements = runner.Statements()
+    statements = _run_upgrade.Statements()
     body = lambda: [statements.add(text) for text in ("one", "three", "4", "5")]  # noqa: E731
     statements.during(body, "r1", facts.update)()  # type: ignore[arg-type]
     assert facts["sql"]["statements"] == ["one", "thr …", "-- and 2 more statements"]
@@ -250,7 +253,7 @@ class _Dialect:
 
 @pytest.mark.parametrize(("style", "expected"), [("pyformat", "5 %"), ("format", "5 %"), ("named", "5 %%")])
 def test_plain(style: str, expected: str) -> None:
-    assert runner.plain("5 %%", _Dialect(style)) == expected
+    assert _run_upgrade.plain("5 %%", _Dialect(style)) == expected
 
 
 class _DriverError(Exception):
