@@ -4,37 +4,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import (
-    _alembic,
-    _connection,
-    _revisions,
-    _runner_process,
-)
-from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import Project
-from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _revisions
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._stage import Stage
 
-APPLICATION_NAME = "pgsteward models"
 
+def create_models(stage: Stage) -> tuple[str, ...]:
+    """Create what env.py's target_metadata describes in the empty database of a stage; return notes for the operator.
 
-def create_models(project: Project, place: Place, secrets: frozenset[str], temporary: str) -> tuple[str, ...]:
-    """Create what env.py's target_metadata describes in the empty database at place; return notes for the operator.
-
-    secrets: what texts must not show, beside the secrets of project, place and our environment, which are known here.
-    temporary: a private directory. Raises StewardError when it cannot be done or does not last; output is in its facts.
+    Raises StewardError when it cannot be done or does not last; output is in its facts.
     """
-    files = _alembic.find_config(project.directory, project.config, project.section)
-    secrets |= _connection.secrets_of(place) | project.secrets() | _alembic.inherited_secrets(os.environ)
-    python = _alembic.find_python(project.python)
-    with (
-        contextlib.closing(_runner_process.Runner(project, python, temporary)) as runner,
-        _connection.connect(place, APPLICATION_NAME) as connection,
-    ):
-        server = _connection.read_server(connection, place)
-        request = _alembic.build_request(project, files, place, {"revision": ["heads"]}, False, server)
-        ended = runner.ask({**request, "action": "create_models"}, secrets)
+    ended = stage.run(["heads"], action="create_models")
+    with contextlib.closing(stage.connect()) as connection:
         lasts = _alembic.has_tables(connection)
     if not ended.answer.finished:
         message = _revisions.failure_message(ended.answer, (), ended.how, ())

@@ -5,15 +5,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import (
-    _alembic,
-    _connection,
-    _revisions,
-    _runner_process,
-)
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _revisions, _runner_process
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import ConfigFiles, Project
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
@@ -22,7 +17,6 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions impo
 if TYPE_CHECKING:
     import psycopg
 
-APPLICATION_NAME = "pgsteward preview"
 NO_SCRATCH = "none"
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -70,7 +64,7 @@ class Previewer:
         """Return the rendered statements, and the reason when there are none."""
         pending = [item.revision for item in answer.pending]
         request = {**self.request, "action": "offline", "pending": pending, "current": list(answer.current)}
-        found = self._ask(self.project, request, self.secrets)
+        found = self._ask(request)
         if found.answer.finished and set(pending) <= set(found.answer.sql):
             return {revision: found.answer.sql[revision] for revision in pending}, ""
         return {}, found.answer.failure.text if found.answer.failure else found.how or "not every revision was rendered"
@@ -78,24 +72,17 @@ class Previewer:
     def _replay(self, connection: psycopg.Connection[Any], answer: Answer) -> Preview:
         """Run the history on a scratch database and return what the pending revisions did; raises StewardError."""
         # Few runs come this far, and the others need not wait for the import.
-        from ansible_collections.pgsteward.postgres.plugins.module_utils import _scratch
+        from ansible_collections.pgsteward.postgres.plugins.module_utils import _scratch, _stage
 
         live = _scratch.read_live(connection, self.place)
-        url, template = self.params.get("scratch_url"), self.params.get("scratch_template")
-        with _scratch.scratch(self.params.get("scratch"), live, url=url, template=template) as scratch:
-            with contextlib.closing(_connection.connect(scratch.place, APPLICATION_NAME)) as there:
-                server = _connection.read_server(there, scratch.place)
-            environment = _scratch.redirect(self.project.environment, self.place, scratch.place)
-            project = replace(self.project, environment=environment)
-            params = {"revision": list(answer.targets)}
-            request = _alembic.build_request(project, self.files, scratch.place, params, False, server)
-            found = self._ask(project, request, self.secrets | _connection.secrets_of(scratch.place))
+        with _stage.stage(self.project, live, self.params, self.secrets, self.temporary) as stage:
+            found = stage.run(list(answer.targets))
         if not found.answer.finished:
             raise StewardError(_revisions.failure_message(found.answer, (), found.how, ()))
         sql = {item.revision: found.answer.sql.get(item.revision, ()) for item in answer.pending}
-        return Preview("replay", sql, scratch.notes)
+        return Preview("replay", sql, stage.notes)
 
-    def _ask(self, project: Project, request: Mapping[str, Any], secrets: frozenset[str]) -> _runner_process.Ended:
-        python = _alembic.find_python(project.python)
-        with contextlib.closing(_runner_process.Runner(project, python, self.temporary)) as runner:
-            return runner.ask(request, secrets)
+    def _ask(self, request: Mapping[str, Any]) -> _runner_process.Ended:
+        python = _alembic.find_python(self.project.python)
+        with contextlib.closing(_runner_process.Runner(self.project, python, self.temporary)) as runner:
+            return runner.ask(request, self.secrets)

@@ -8,7 +8,7 @@ import datetime
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _scratch,
     _snapshot,
     _spec,
+    _stage,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _models as _models_in
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
@@ -104,9 +105,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         for name in ("config", "section", "virtualenv", "python", "environment", "x")
     },
     "project": {"type": "path"},
-    "scratch": {"type": "str", "choices": list(_scratch.KINDS)},
-    "scratch_url": {"type": "str", "no_log": True},
-    "scratch_template": {"type": "str"},
+    **_stage.ARGUMENTS,
     "accept": {"type": "list", "elements": "dict", "default": [], "options": ACCEPT_OPTIONS},
     "fail_on": {"type": "str", "choices": [*SEVERITIES, NEVER], "default": SEVERITIES[-1]},
 }
@@ -390,13 +389,9 @@ def _truth(params: Mapping[str, Any], connection: psycopg.Connection[Any], place
 def _models(params: Mapping[str, Any], connection: psycopg.Connection[Any], place: Place, temporary: str) -> Truth:
     """Create the models in a scratch database like the live one, and read them back."""
     project = _alembic.Project.from_params(params)
-    secrets = _connection.secrets_of(place)
     live = _scratch.read_live(connection, place)
-    with _scratch.scratch(
-        params["scratch"], live, url=params["scratch_url"], template=params["scratch_template"]
-    ) as scratch:
-        redirected = _scratch.redirect(project.environment, place, scratch.place)
-        notes = _models_in.create_models(replace(project, environment=redirected), scratch.place, secrets, temporary)
-        with contextlib.closing(_connection.connect(scratch.place, APPLICATION_NAME)) as there:
-            expected = _catalog.read(there, scratch.place, MODELS_SCOPE).snapshot
-    return Truth(f"the models of {project.directory}", expected, (*scratch.notes, *notes), params["version_table"])
+    with _stage.stage(project, live, params, _connection.secrets_of(place), temporary) as stage:
+        notes = _models_in.create_models(stage)
+        with contextlib.closing(stage.connect()) as there:
+            expected = _catalog.read(there, stage.place, MODELS_SCOPE).snapshot
+    return Truth(f"the models of {project.directory}", expected, (*stage.notes, *notes), params["version_table"])

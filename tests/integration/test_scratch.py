@@ -23,6 +23,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._connection imp
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._private_cluster import find_binaries, private_cluster
 from ansible_collections.pgsteward.postgres.plugins.module_utils._scratch import Live, read_live, scratch
+from ansible_collections.pgsteward.postgres.plugins.module_utils._stage import Stage
 from support import Database
 from test_alembic_versions import stack as stack
 
@@ -363,7 +364,7 @@ def _project(root: Path, env: str, **options: Any) -> Project:
 @pytest.mark.parametrize("env", trees.ENVIRONMENTS)
 def test_models_in_a_database(env: str, database: Database, tmp_path: Path) -> None:
     project = _project(tmp_path, _with_models(trees.ENVIRONMENTS[env]))
-    assert _models.create_models(project, parse_url(database.url), frozenset(), str(tmp_path)) == ()
+    assert _models.create_models(Stage.at(project, parse_url(database.url), frozenset(), str(tmp_path))) == ()
     tables = [name for name in database.relations() if not name.endswith(("_pkey", "_seq"))]
     assert tables == ["log.visits", "public.persons"]
     assert database.rows("SELECT typnamespace::regnamespace::text FROM pg_type WHERE typname = 'mood'") == [
@@ -378,7 +379,7 @@ def test_models_in_an_instance(env: str, driver: str | None, shop: Place, tmp_pa
     with scratch(None, live) as made:
         redirected = _scratch.redirect(environment, live.place, made.place)
         project = _project(tmp_path, _with_models(env), environment=redirected)
-        assert _models.create_models(project, made.place, frozenset(), str(tmp_path)) == ()
+        assert _models.create_models(Stage.at(project, made.place, frozenset(), str(tmp_path))) == ()
         assert redirected["APP_URL"].endswith(f":5432/shop?host={str(made.place.host).replace('/', '%2F')}")
         # The session's search path comes from the live database, its role too.
         owners = _rows(
@@ -410,7 +411,7 @@ def test_models_in_an_instance(env: str, driver: str | None, shop: Place, tmp_pa
 def test_models_that_fail(env: str, message: str, database: Database, tmp_path: Path) -> None:
     project = _project(tmp_path, env)
     with pytest.raises(StewardError) as caught:
-        _models.create_models(project, parse_url(database.url), frozenset({"Geheimnis"}), str(tmp_path))
+        _models.create_models(Stage.at(project, parse_url(database.url), frozenset({"Geheimnis"}), str(tmp_path)))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "Geheimnis" not in json.dumps(caught.value.facts)
@@ -427,7 +428,7 @@ def test_models_with_other_versions(
         pytest.skip(f"{driver} is not in this virtual environment")
     with scratch(None, _read(replace(shop, driver=driver))) as made:
         project = _project(tmp_path, _with_models(env), python=str(python))
-        assert _models.create_models(project, made.place, frozenset(), str(tmp_path)) == ()
+        assert _models.create_models(Stage.at(project, made.place, frozenset(), str(tmp_path))) == ()
         assert _rows(made.place, "SELECT count(*) FROM pg_tables WHERE tableowner = 'shop_owner'") == [(2,)]
 
 
@@ -436,7 +437,7 @@ def test_models_are_not_created_elsewhere(database: Database, tmp_path: Path) ->
     try:
         project = _project(tmp_path, _with_models(trees.FROM_ENVIRONMENT), environment={"DATABASE_URL": other.url})
         with pytest.raises(StewardError, match=f"/{other.name}, but the module was given"):
-            _models.create_models(project, parse_url(database.url), frozenset(), str(tmp_path))
+            _models.create_models(Stage.at(project, parse_url(database.url), frozenset(), str(tmp_path)))
         assert other.relations() == database.relations() == []
     finally:
         support.drop_database(other.name)
