@@ -95,43 +95,88 @@ def run_info(module: Any) -> dict[str, Any]:
     return info(module.params, module.tmpdir, module.warn)
 
 
-def info(params: Mapping[str, Any], temporary: str, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Return where a database stands against a project; nothing is written anywhere.
+@dataclass(frozen=True)
+class Looked:
+    """All that a look at a project and a database tells. more: what the runner reports beside an Answer.
 
-    Through a pooler the project is not run: what makes its sessions read-only would stay on the pooler's server
-    connections and reach other clients. temporary: a private directory. Raises StewardError.
+    Everything after server is empty behind a pooler.
+    """
+
+    server: Server
+    answer: Answer = field(default_factory=Answer)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    relations: tuple[Relation, ...] = ()
+    table: Relation | None = None
+    current: tuple[str, ...] = ()
+    output: tuple[str, ...] = ()
+
+
+def info(params: Mapping[str, Any], temporary: str, warn: Callable[[str], None]) -> dict[str, Any]:
+    """Return where a database stands against a project; nothing is written anywhere. temporary: a private directory.
+
+    Raises StewardError.
     """
     project, place = Project.from_params(params), _alembic.place_from_params(params)
+    check_project(project)
+    with contextlib.closing(connected(place)) as connection:
+        looked = look(project, place, connection, params, temporary, warn)
+        if looked.server.pooled:
+            with _at_one_moment(connection, place):
+                return _pooled(looked.server, connection, place)
+    known = {
+        **looked.server.as_return(),
+        "versions": dict(looked.answer.versions or {}),
+        "output": list(looked.output),
+        "interpreter": _alembic.find_python(project.python),
+    }
+    return {**known, **as_return(facts_of(looked, project.directory), looked)}
+
+
+def check_project(project: Project) -> None:
+    """Raise StewardError for what can be seen of a project without a server."""
     if not Path(project.directory).is_dir():
         raise StewardError(f"project {project.directory} is no directory: bring it there, as the playbook migrate does")
+    _alembic.find_config(project.directory, project.config, project.section)
+    _alembic.find_python(project.python)
+
+
+def look(
+    project: Project,
+    place: Place,
+    connection: psycopg.Connection[Any],
+    params: Mapping[str, Any],
+    temporary: str,
+    warn: Callable[[str], None],
+) -> Looked:
+    """Return what the project says of itself, and what the database behind the connection says at one moment.
+
+    Through a pooler the project is not run: what makes its sessions read-only would stay on the pooler's server
+    connections and reach other clients. params: those of build_request. Raises StewardError; its facts say what was known.
+    """
     files = _alembic.find_config(project.directory, project.config, project.section)
     if not params["revision"]:
         raise StewardError("revision is empty: name one, or heads")
     python = _alembic.find_python(project.python)
     secrets = _connection.secrets_of(place) | project.secrets() | _alembic.inherited_secrets(os.environ)
-    with (
-        contextlib.closing(_runner_process.Runner(project, python, temporary)) as runner,
-        contextlib.closing(_connected(place)) as connection,
-    ):
+    with contextlib.closing(_runner_process.Runner(project, python, temporary)) as runner:
         with _at_one_moment(connection, place):
             server = _read_server(connection)
-            if server.pooled:
-                return _pooled(server, connection, place)
+        if server.pooled:
+            return Looked(server)
         identity = _connection.Server(server.database, server.started)
         request = _alembic.build_request(project, files, place, params, True, identity)
         request |= {"action": "info", "lock_timeout": LOCK_TIMEOUT}
         if _ENCODING not in {**os.environ, **project.environment}:
             request["environment"] = {**request["environment"], _ENCODING: "UTF8"}
-        look = _Look()
-        ended = runner.ask(request, secrets, look)
-        known = {**server.as_return(), "versions": dict(ended.answer.versions or {}), "output": ended.output}
-        _refuse_unfinished(ended, look.looked, known, warn)
-        with _at_one_moment(connection, place):
-            relations = _read_relations(connection)
-            table = version_table(relations, ended.answer)
-            current = _read_versions(connection, table)
-    facts = facts_of(ended.answer, look.looked, relations, table, current, project.directory)
-    return {**known, **as_return(facts, ended.answer, look.looked, server.standby), "interpreter": python}
+        watch = _Look()
+        ended = runner.ask(request, secrets, watch)
+    known = {**server.as_return(), "versions": dict(ended.answer.versions or {}), "output": ended.output}
+    _refuse_unfinished(ended, watch.looked, known, warn)
+    with _at_one_moment(connection, place):
+        relations = _read_relations(connection)
+        table = version_table(relations, ended.answer)
+        current = _read_versions(connection, table)
+    return Looked(server, ended.answer, watch.looked, tuple(relations), table, current, tuple(ended.output))
 
 
 @dataclass
@@ -168,7 +213,8 @@ def _refuse_unfinished(
 # What the database says
 
 
-def _connected(place: Place) -> psycopg.Connection[Any]:
+def connected(place: Place) -> psycopg.Connection[Any]:
+    """Return a connection for reading, through a pooler too; raises StewardError, whose facts say that there is none."""
     try:
         connection = _connection.connect(place, APPLICATION_NAME, through_pooler=True)
     except StewardError as error:
@@ -244,27 +290,21 @@ def version_table(relations: Sequence[Relation], answer: Answer) -> Relation | N
     return next((found[schema] for schema in schemas if schema in found), None)
 
 
-def facts_of(
-    answer: Answer,
-    looked: Mapping[str, Any],
-    relations: Sequence[Relation],
-    table: Relation | None,
-    current: tuple[str, ...],
-    directory: str,
-) -> Facts:
+def facts_of(looked: Looked, directory: str) -> Facts:
     """Return the facts that decide about a database; directory holds the project, whose files are read if need be."""
+    answer, relations, table = looked.answer, looked.relations, looked.table
     graph = answer.graph or {}
-    wanted = [".".join(filter(None, (answer.version_table_schema, answer.version_table)))]
+    wanted = ".".join(filter(None, (answer.version_table_schema, answer.version_table)))
     return Facts(
-        current=current,
+        current=looked.current,
         targets=answer.targets,
         heads=answer.heads,
         graph=graph,
-        version_table=str(table or wanted[0]),
+        version_table=str(table or wanted),
         has_version_table=table is not None,
         tables=tuple(str(item) for item in relations if item.is_table and not item.versions and item is not table),
         others=tuple(str(item) for item in relations if item.versions and item is not table),
-        models=_models(looked["models"], relations, graph, current, directory),
+        models=_models(looked.more["models"], relations, graph, looked.current, directory),
     )
 
 
@@ -300,11 +340,11 @@ def _text(path: Path) -> str:
         return ""
 
 
-def as_return(facts: Facts, answer: Answer, looked: Mapping[str, Any], standby: bool) -> dict[str, Any]:
+def as_return(facts: Facts, looked: Looked) -> dict[str, Any]:
     """Return what the module returns of a database and a project that could be looked at."""
-    verdict = _alembic_state.decide(facts)
-    behind = ("This was read from a standby, which may be behind its primary.",) * standby
-    history = history_of(facts.graph, looked["files"])
+    answer, verdict = looked.answer, _alembic_state.decide(facts)
+    behind = ("This was read from a standby, which may be behind its primary.",) * looked.server.standby
+    history = history_of(facts.graph, looked.more["files"])
     entries = {item["revision"]: item for item in history}
     return {
         "changed": False,
