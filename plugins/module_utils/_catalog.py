@@ -72,7 +72,7 @@ QUESTIONS: Mapping[str, Question] = {
 
 # What decides how the server prints names and values. Nothing of the session is relied on: behind a pooler it may be anybody's.
 # A migration may hold its locks long; the reader queues behind it, and others would behind the reader.
-_SETTINGS = "SELECT " + ", ".join(
+SETTINGS = "SELECT " + ", ".join(
     f"pg_catalog.set_config('{name}', '{value}', true)"
     for name, value in {
         "search_path": "",
@@ -107,12 +107,17 @@ def read(connection: psycopg.Connection[Any], place: Place, scope: Scope | None 
     The connection is in autocommit mode; all is read in one transaction, so a pooler that keeps transactions whole may stand
     between, and a standby answers as well. Raises StewardError.
     """
-    scope = scope or Scope()
+    reading, _catalog = read_whole(connection, place, scope or Scope())
+    return reading
+
+
+def read_whole(connection: psycopg.Connection[Any], place: Place, scope: Scope) -> tuple[Reading, Catalog]:
+    """Return what read does, and what it was made from."""
     connection.prepare_threshold = None
     with _one_line(place):
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
-            connection.execute(_SETTINGS)
+            connection.execute(SETTINGS)
             version = int(_value(connection, "SELECT pg_catalog.current_setting('server_version_num')", {}))
             if version < OLDEST * 10000:
                 raise StewardError(
@@ -126,7 +131,8 @@ def read(connection: psycopg.Connection[Any], place: Place, scope: Scope | None 
     objects = limit(_within(catalog, scope), scope)
     snapshot = Snapshot(objects, scope, tuple(sorted({*catalog.unseen, *unseen})))
     context = answers["context"]
-    return Reading(snapshot, database, version, context["standby"], context["backend"] != connection.info.backend_pid)
+    pooled = context["backend"] != connection.info.backend_pid
+    return Reading(snapshot, database, version, context["standby"], pooled), catalog
 
 
 def _answers(
@@ -139,10 +145,10 @@ def _answers(
     _refuse_missing(place, context, scope)
     members = context["members"] or {}
     parameters = {
-        "schemas": _array(item["oid"] for item in context["schemas"]),
-        "relations": _array(members.get("pg_class", ())),
-        "functions": _array(members.get("pg_proc", ())),
-        "types": _array(members.get("pg_type", ())),
+        "schemas": array(item["oid"] for item in context["schemas"]),
+        "relations": array(members.get("pg_class", ())),
+        "functions": array(members.get("pg_proc", ())),
+        "types": array(members.get("pg_type", ())),
     }
     answers: dict[str, Any] = {"context": context}
     unseen: set[tuple[str, str]] = set()
@@ -154,7 +160,7 @@ def _answers(
                 _refuse_unreadable(place, unreadable, question.query)
             unseen |= {(kind, "*") for kind in question.tells}
             continue
-        answers[name] = _value(connection, _for_version(question.query, major), parameters)
+        answers[name] = _value(connection, for_version(question.query, major), parameters)
     return answers, unseen
 
 
@@ -164,7 +170,7 @@ def _wanted(question: Question, scope: Scope) -> bool:
     return not kinds or len(kinds) < len(question.tells) or any(scope.has_kind(kind) for kind in kinds)
 
 
-def _for_version(query: str, major: int) -> str:
+def for_version(query: str, major: int) -> str:
     """Return a query with the fields that only newer servers have."""
     newer = major >= 18
     more = [
@@ -180,7 +186,7 @@ def _for_version(query: str, major: int) -> str:
     )
 
 
-def _array(oids: Any) -> str:
+def array(oids: Any) -> str:
     return "{" + ",".join(str(oid) for oid in oids) + "}"
 
 

@@ -9,6 +9,8 @@ search_path is empty, so names are printed in full and nothing that the database
 
 from __future__ import annotations
 
+import re
+
 FIRST_NORMAL_OID = 16384  # below are the objects that initdb made (access/transam.h, FirstNormalObjectId)
 
 # Names of options whose values are secrets.
@@ -466,3 +468,18 @@ SELECT coalesce(json_agg(json_build_object(
   'synchronous_commit', s.subsynccommit, 'publications', s.subpublications, 'more', json_build_object({more}))), '[]')
 FROM pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 """
+
+# The queries about relations that can be asked about some of them only: the condition for that.
+_SOME = "= ANY (%(only)s::oid[])"
+PARTIAL = {
+    **dict.fromkeys(("relations", "columns", "triggers", "rules", "policies", "sequences"), f"c.oid {_SOME}"),
+    **dict.fromkeys(("constraints", "not_nulls"), f"k.conrelid {_SOME}"),
+    **dict.fromkeys(("indexes", "index_collations"), f"i.indrelid {_SOME}"),
+    "index_columns": f"(SELECT x.indrelid FROM pg_index x WHERE x.indexrelid = c.oid) {_SOME}",  # noqa: S608
+}
+_OF_SCHEMAS = re.compile(r"\w\.\w+namespace = ANY \(%\(schemas\)s::oid\[\]\)")
+
+
+def partial(name: str, query: str) -> str:
+    """Return a query of PARTIAL, limited to the relations in the parameter only."""
+    return _OF_SCHEMAS.sub(lambda match: f"{match[0]} AND {PARTIAL[name]}", query)

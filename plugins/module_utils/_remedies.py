@@ -30,7 +30,7 @@ def remedy(drift: Drift, expected: Objects, found: Objects) -> str:
 
     expected and found are the objects that were compared. Remarks behind statements are SQL comments.
     """
-    script = _script(drift, expected, found)
+    script = script_of(drift, expected, found)
     if script is None:
         return _line(words(drift, expected, found))
     notes = [_line(note) for note in script.notes]
@@ -45,7 +45,7 @@ def statements(drift: Drift, expected: Objects, found: Objects) -> tuple[str, ..
     Nothing in it drops, rewrites, or locks a table while it is read. It is empty where the remedy of another difference, such
     as that of a partitioned table, mends this one too. CONCURRENTLY wants to be outside of a transaction.
     """
-    script = _script(drift, expected, found)
+    script = script_of(drift, expected, found)
     return None if script is None else script.statements
 
 
@@ -72,7 +72,8 @@ class Change:
         return f"ALTER TABLE ONLY {self.wanted.owner} ALTER COLUMN {quote_ident(self.wanted.name)}"
 
 
-def _script(drift: Drift, expected: Objects, found: Objects) -> Script | None:
+def script_of(drift: Drift, expected: Objects, found: Objects) -> Script | None:
+    """Return statements as the function of that name does, with what the operator has to know or to do besides."""
     wanted, there = locate(drift.object, expected), locate(drift.object, found)
     if drift.attribute == EXISTENCE:
         if drift.expected != PRESENT:

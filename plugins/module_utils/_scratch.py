@@ -11,7 +11,7 @@ import contextlib
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +154,10 @@ class Live:
     memberships: tuple[tuple[str, str], ...] = ()
     defaults: tuple[tuple[bool, bool, tuple[str, ...]], ...] = ()
     session: Mapping[str, str] = field(default_factory=dict)
+
+    def as_key(self) -> list[Any]:
+        """Return what makes two databases alike in all that a scratch database takes from them."""
+        return [*(value for name, value in sorted(asdict(self).items()) if name not in ("place", "started"))]
 
 
 def read_live(connection: psycopg.Connection[Any], place: Place) -> Live:

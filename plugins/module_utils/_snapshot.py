@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import quote_ident
 
 FORMAT = 1
 REMEDY = "take a new one with schema_info"
@@ -239,4 +240,13 @@ def _stripped(attributes: Mapping[str, Any], hidden: frozenset[str]) -> dict[str
         key: {name: _stripped(part, hidden) for name, part in value.items()} if are_parts(key, value) else value
         for key, value in attributes.items()
         if key not in hidden
+    }
+
+
+def without_table(objects: Objects, name: str) -> Objects:
+    """Return the objects without the tables of a name, in whatever schema."""
+    suffix = f".{quote_ident(name)}"
+    return {
+        kind: {key: value for key, value in named.items() if kind != "table" or not key.endswith(suffix)}
+        for kind, named in objects.items()
     }

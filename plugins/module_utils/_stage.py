@@ -56,8 +56,10 @@ class Stage:
         return cls(project, files, place, server, secrets, temporary, notes)
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Return a pinned connection of our own to the scratch database."""
-        return _connection.connect(self.place, APPLICATION_NAME)
+        """Return a pinned connection of our own to the scratch database; texts are texts, also where it has no encoding."""
+        connection = _connection.connect(self.place, APPLICATION_NAME)
+        connection.execute("SET client_encoding = 'UTF8'")
+        return connection
 
     def run(self, targets: list[str], watch: Watch | None = None, **request: Any) -> Ended:
         """Let the runner do an action on the scratch database (upgrade, unless request names another); return how it ended."""

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _alembic,
+    _alembic_info,
     _catalog,
     _connection,
     _drift,
+    _history,
     _scratch,
     _snapshot,
     _spec,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 APPLICATION_NAME = "pgsteward schema_verify"
 SHOWN = 3  # drifts named in the one line of an error
 NEVER = "never"
+RUN_PROJECT = ("metadata", "history")  # truths for which the project runs on a scratch database
 
 SCOPE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "schemas": {"type": "list", "elements": "str", "default": []},
@@ -96,7 +99,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     **_connection.ARGUMENTS,
     **_connection.URL_ARGUMENT,
     **SCOPE_ARGUMENTS,
-    "truth": {"type": "str", "choices": ["snapshot", "spec", "metadata"], "default": "snapshot"},
+    "truth": {"type": "str", "choices": ["snapshot", "spec", "metadata", "history"], "default": "snapshot"},
     "snapshot": {"type": "path"},
     "spec": {"type": "path"},
     "version_table": {"type": "str", "default": "alembic_version"},
@@ -105,7 +108,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         for name in ("config", "section", "virtualenv", "python", "environment", "x")
     },
     "project": {"type": "path"},
-    **_stage.ARGUMENTS,
+    **_history.ARGUMENTS,
+    "revision": {"type": "list", "elements": "str", "default": []},
     "accept": {"type": "list", "elements": "dict", "default": [], "options": ACCEPT_OPTIONS},
     "fail_on": {"type": "str", "choices": [*SEVERITIES, NEVER], "default": SEVERITIES[-1]},
 }
@@ -116,13 +120,14 @@ ARGUMENT_RULES: dict[str, Any] = {
         ("truth", "snapshot", ["snapshot"]),
         ("truth", "spec", ["spec"]),
         ("truth", "metadata", ["project"]),
+        ("truth", "history", ["project"]),
     ],
 }
 
 
 def run(module: Any, today: datetime.date) -> dict[str, Any]:
     """Do what an AnsibleModule asks for; return its result, or raise StewardError with it."""
-    if module.params["truth"] == "metadata":
+    if module.params["truth"] in RUN_PROJECT:
         _alembic.settle_secrets(module)
     try:
         result = verify(module.params, module.tmpdir, today)
@@ -245,18 +250,9 @@ class Truth:
         if not isinstance(self.held, Snapshot):
             return _drift.seen(_spec.drifts(self.held, found.objects), found.unseen), {}
         expected = _limited(self.held, scope)
-        drifts = _drift.compare(expected, _without_table(found.objects, self.beside))
+        there = found.objects if self.beside is None else _snapshot.without_table(found.objects, self.beside)
+        drifts = _drift.compare(expected, there)
         return _drift.seen(drifts, (*self.held.unseen, *found.unseen)), expected
-
-
-def _without_table(objects: Objects, name: str | None) -> Objects:
-    if name is None:
-        return objects
-    suffix = f".{quote_ident(name)}"
-    return {
-        **objects,
-        "table": {key: table for key, table in objects.get("table", {}).items() if not key.endswith(suffix)},
-    }
 
 
 def _limited(snapshot: Snapshot, scope: Scope) -> Objects:
@@ -332,9 +328,7 @@ def verify(params: Mapping[str, Any], temporary: str, today: datetime.date) -> d
     place = _connection.place_from_params(params)
     accepted = accepted_of(params["accept"])
     asked = Scope.of(params["schemas"], params["kinds"], params["without"])
-    through_pooler = (
-        params["truth"] != "metadata"
-    )  # the server of the scratch database is described by the live session
+    through_pooler = params["truth"] not in RUN_PROJECT  # the live session describes the scratch database
     with contextlib.closing(_connection.connect(place, APPLICATION_NAME, through_pooler=through_pooler)) as connection:
         truth = _truth(params, connection, place, temporary)
         scope = truth.scope(asked)
@@ -383,7 +377,34 @@ def _truth(params: Mapping[str, Any], connection: psycopg.Connection[Any], place
                 f"{' and '.join(limits)} cannot be given with truth spec: what a spec does not name is not judged anyway"
             )
         return Truth(f"spec {path}", _spec.parse(read_file(path, "spec"), path))
+    if params["truth"] == "history":
+        return _replayed(params, connection, place, temporary)
     return _models(params, connection, place, temporary)
+
+
+def _replayed(params: Mapping[str, Any], connection: psycopg.Connection[Any], place: Place, temporary: str) -> Truth:
+    """Return what the history makes of an empty database up to the revisions asked for, or those that the database is at."""
+    project, notes = _alembic.Project.from_params(params), list[str]()
+    _alembic_info.check_project(project)
+    asked = {**params, "revision": params["revision"] or ["heads"]}
+    looked = _alembic_info.look(project, place, connection, asked, temporary, notes.append)
+    answer = looked.answer
+    revisions = answer.targets if params["revision"] else looked.current
+    if not revisions:
+        raise StewardError(
+            f"{place} is at no revision yet: migrate it, adopt it when it was made without Alembic, or name a revision to compare with"
+        )
+    missing = sorted(set(revisions) - (answer.graph or {}).keys())
+    if missing:
+        raise StewardError(
+            f"{place} is at revision {', '.join(missing)}, and no file of {project.directory} has it: bring the missing file back, or"
+            " use the project that made this database"
+        )
+    table = answer.version_table or params["version_table"]
+    source = _history.Source.of(connection, place, project, params, table, _connection.secrets_of(place), temporary)
+    step, more = _history.at(source, revisions)
+    name = f"the history of {project.directory} at {', '.join(revisions)}"
+    return Truth(name, Snapshot(step.objects, _history.SCOPE), (*notes, *more), table)
 
 
 def _models(params: Mapping[str, Any], connection: psycopg.Connection[Any], place: Place, temporary: str) -> Truth:

@@ -20,8 +20,10 @@ options:
       - V(spec) is a short YAML file that a person writes, see docs/spec.md. What it does not name is not judged.
       - V(metadata) are the SQLAlchemy models of an Alembic project, created in a scratch database and read back. They say what tables,
         enums, domains and sequences look like, and nothing about owners, privileges, triggers or storage, so those are not judged.
+      - V(history) is what the revisions of an Alembic project make of an empty database, found by a replay in a scratch database. Owners,
+        privileges and the versions of extensions are not judged.
     type: str
-    choices: [snapshot, spec, metadata]
+    choices: [snapshot, spec, metadata, history]
     default: snapshot
   snapshot:
     description:
@@ -34,12 +36,12 @@ options:
     type: path
   version_table:
     description:
-      - Table in which Alembic keeps the revision of the database, for choosing a snapshot from a directory.
+      - Table in which Alembic keeps the revision of the database, for choosing a snapshot from a directory. For O(truth=history) the project says which.
     type: str
     default: alembic_version
   project:
     description:
-      - Directory of the Alembic project, for O(truth=metadata).
+      - Directory of the Alembic project, for O(truth=metadata) and O(truth=history).
     type: path
   config:
     description:
@@ -72,7 +74,7 @@ options:
     default: []
   scratch:
     description:
-      - Where the models are created. V(instance) is a private cluster on this host, which lives as long as the module runs; it needs the
+      - Where the models are created, or the history is replayed. V(instance) is a private cluster on this host, which lives as long as the module runs; it needs the
         server's binaries of the same major version, and is the default where they are.
       - V(database) is a scratch database on a server, made and dropped by the login O(scratch_url). V(url) is an empty database there.
     type: str
@@ -85,6 +87,17 @@ options:
     description:
       - Database to copy for O(scratch=database), where an extension can only be created by a superuser.
     type: str
+  cache:
+    description:
+      - Directory for the results of replays, which O(truth=history) takes again as long as nothing has changed that they depend on. It belongs
+        to the account that runs the module, and nobody else may write there. The default is C(~/.cache/pgsteward).
+    type: path
+  revision:
+    description:
+      - Revisions of the project to compare with, for O(truth=history). Without it those that the database names.
+    type: list
+    elements: str
+    default: []
   schemas:
     description:
       - Schemas to judge. Without it all, and what belongs to no schema as well.
@@ -179,6 +192,13 @@ EXAMPLES = r"""
     spec: /srv/shop/promises.yml
     fail_on: never
   register: result
+
+- name: Compare with what the revisions make
+  pgsteward.postgres.schema_verify:
+    url: "{{ shop_database_url }}"
+    truth: history
+    project: /srv/shop
+    virtualenv: .venv
 
 - name: Compare with the models
   pgsteward.postgres.schema_verify:

@@ -17,17 +17,13 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _catalog, _snapshot
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
+from ansible_collections.pgsteward.postgres.plugins.module_utils._history import SCOPE
 from databases import own_database
 from support import Database
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 SYSTEMS = ("face_recognition", "pixcrawler", "imagemanager", "cats_monitor", "powergym")
 WITH_VECTORS = ("face_recognition", "powergym")
-
-# What a history decides: not who owns it, who may use it, which version of an extension serves it, nor the database around it.
-SCOPE = _snapshot.Scope.of(
-    None, set(_snapshot.KINDS) - {"database", *_snapshot.PRIVILEGE_KINDS}, ["owner", "privileges", "version"]
-)
 
 
 def config_of(system: str, database: Database) -> Config:

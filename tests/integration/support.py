@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 MAJORS = (15, 17, 18)  # what the lab's servers run
+LOCAL_MAJOR = 15  # of Debian 12, whose server programs a private cluster finds on the machine that runs the tests
 
 
 def use_server(monkeypatch: pytest.MonkeyPatch, major: int) -> None:
