@@ -304,6 +304,8 @@ class Case:
         return next(self._without_accepted(item) for item in compared if item.heads == candidate.heads)
 
     def _without_accepted(self, candidate: Candidate) -> Candidate:
+        if not self.accepted:
+            return candidate
         kept = [item for item in candidate.differences if not any(one.fits(item.drift) for one in self.accepted)]
         return replace(candidate, differences=tuple(kept))
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._severity impor
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import PARTS, Objects, are_parts
 
 COSMETIC = "cosmetic"
+KINDS = ("missing", "extra", "changed")
 SHOWN = 3  # differences and revisions named in the one line of an error
 # An index or a view that the history does not know stands in nobody's way.
 _TOLERATED_PARTS = ("index",)
@@ -74,8 +76,8 @@ class Candidate:
 
     def as_return(self) -> dict[str, Any]:
         """Return what a module returns of a candidate that is not the best: how far away it is."""
-        counts = {kind: sum(item.kind == kind for item in self.differences) for kind in ("missing", "extra", "changed")}
-        return {"revision": list(self.heads), "distance": self.distance, **counts}
+        counts = Counter(item.kind for item in self.differences)
+        return {"revision": list(self.heads), "distance": self.distance, **{kind: counts[kind] for kind in KINDS}}
 
 
 def candidates(steps: Sequence[Step], live: Objects, hidden: Sequence[tuple[str, str]] = ()) -> list[Candidate]:
@@ -208,8 +210,8 @@ def summary(name: str, choice: Choice, additive: bool) -> str:
             f"{name} {fits} several revisions equally well ({tied}{more}), and a catalog cannot tell which:"
             " name the one that was applied last by revision"
         )
-    counts = {kind: sum(item.kind == kind for item in first.blocking) for kind in ("missing", "extra", "changed")}
-    listed = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    counts = Counter(item.kind for item in first.blocking)
+    listed = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
     shown = ", ".join(f"{item.kind} {_named(item.drift)}" for item in first.blocking[:SHOWN])
     more = f" and {len(first.blocking) - SHOWN} more" if len(first.blocking) > SHOWN else ""
     remedy = "mend these by hand"

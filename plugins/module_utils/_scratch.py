@@ -43,7 +43,7 @@ SELECT json_build_object(
         FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
         WHERE m.rolname !~ '^pg_'),
     'defaults', (SELECT json_agg(json_build_array(s.setdatabase <> 0, s.setrole <> 0,
-            ARRAY(SELECT c FROM unnest(s.setconfig) c WHERE c !~ '_preload_libraries=')))
+            ARRAY(SELECT c FROM unnest(s.setconfig) c WHERE c !~ '_preload_libraries=|^default_transaction_read_only=')))
         FROM pg_db_role_setting s WHERE s.setdatabase IN (0, d.oid)
         AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))),
     'session', (SELECT json_object_agg(name, setting) FROM pg_settings
@@ -156,8 +156,10 @@ class Live:
     session: Mapping[str, str] = field(default_factory=dict)
 
     def as_key(self) -> list[Any]:
-        """Return what makes two databases alike in all that a scratch database takes from them."""
-        return [*(value for name, value in sorted(asdict(self).items()) if name not in ("place", "started"))]
+        """Return what makes two databases alike in what a history makes of them. Roles come and go, and only own and use things."""
+        return [
+            value for name, value in asdict(self).items() if name not in ("place", "started", "roles", "memberships")
+        ]
 
 
 def read_live(connection: psycopg.Connection[Any], place: Place) -> Live:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import support
 import trees
@@ -19,9 +18,10 @@ MIGRATIONS = support.ROOT / "migrations"
 
 
 @pytest.fixture(autouse=True)
-def server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server whose programs are on this host too, for private clusters."""
-    support.use_server(monkeypatch, support.LOCAL_MAJOR)
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server whose programs are on this host too, for private clusters; one that lets other accounts in where that is not needed."""
+    if "scratch" not in request.fixturenames:
+        support.use_server(monkeypatch, support.LOCAL_MAJOR)
 
 
 @pytest.fixture
@@ -116,21 +116,16 @@ def test_a_cache_that_others_may_write_is_not_believed(verify: Run, upgrade: Upg
 def test_other_scratches(scratch: str, verify: Run, upgrade: Upgrade, database: Database, tmp_path: Path) -> None:
     project = trees.write_tree(tmp_path / "project", trees.chain(2))
     upgrade(project=str(project))
-    login = f"{database.name}_login"
-    with database.connect() as connection:
-        connection.execute(f"CREATE ROLE {login} LOGIN CREATEDB PASSWORD 'geheim'")
-    parts = database.parts
-    url = f"postgresql://{login}:geheim@{parts['host']}:{parts.get('port', 5432)}/"
+    login, name = f"{database.name}_login", f"{database.name}_scratch"
+    database.rows(f"CREATE ROLE {login} LOGIN CREATEDB PASSWORD 'geheim'")
+    database.rows(f"CREATE DATABASE {name} OWNER {login}")
+    url = "postgresql://{login}:geheim@{login_host}:{login_port}/".format(**{**database.login, "login": login})
     try:
-        if scratch == "url":
-            with psycopg.connect(url + "postgres", autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {login}")
-            url += login
-        ran = verify(scratch=scratch, scratch_url=url + ("postgres" if scratch == "database" else ""))
+        ran = verify(scratch=scratch, scratch_url=url + (database.name if scratch == "database" else name))
         assert ran.result["clean"], ran.text
         assert "geheim" not in ran.text
     finally:
-        support.drop_database(login)
+        support.drop_database(name)
         database.rows(f"DROP ROLE {login}")
 
 
@@ -152,7 +147,7 @@ def test_a_system(system: str, verify: Run, upgrade: Upgrade, database: Database
     assert verify(**options).result["clean"]
 
 
-def test_refusals(verify: Run, upgrade: Upgrade, database: Database, tmp_path: Path) -> None:
+def test_refusals(verify: Run, upgrade: Upgrade, tmp_path: Path) -> None:
     project = trees.write_tree(tmp_path / "project", trees.chain(2))
     assert "is at no revision yet" in verify().msg
     upgrade(project=str(project))
