@@ -166,8 +166,11 @@ def _prepare_side(session: Session, table: Relation) -> None:
 # The module
 
 
-def run(params: Mapping[str, Any], check: bool, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Return the result of foreign_key_orphans; raises StewardError, with what was done until then in its facts."""
+def run(params: Mapping[str, Any], check: bool, warn: Callable[[str], None], temporary: str) -> dict[str, Any]:
+    """Return the result of foreign_key_orphans; raises StewardError, with what was done until then in its facts.
+
+    temporary: a private directory.
+    """
     place, action = _connection.place_from_params(params), params["action"]
     given = params.get("keys")
     wanted = None if given is None else [Wanted.of(item, f"keys[{n}]") for n, item in enumerate(given)]
@@ -181,6 +184,13 @@ def run(params: Mapping[str, Any], check: bool, warn: Callable[[str], None]) -> 
     ) as connection:
         if acting:
             _refuse_unconfirmed(action, params.get("confirm"), _connection.read_server(connection, place).database)
+        if params.get("project"):
+            # Few look at pending revisions, and the others need not wait for the import.
+            from ansible_collections.pgsteward.postgres.plugins.module_utils import _pending_keys
+
+            wanted, notes = _pending_keys.pending_keys(connection, place, params, temporary)
+            for note in notes:
+                warn(note)
         session = Session(connection, place, limits)
         found = _orphan_rows.orphans(session, wanted, schemas=params.get("schemas"), sample=params["sample"])
         if acting and any(item.orphans for item in found):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,6 +114,7 @@ class Statements:
     def during(self, function: Callable[..., None], revision: str, report: Report) -> Callable[..., None]:
         """Return a revision's function as one whose statements are kept, and reported however it ends."""
 
+        @functools.wraps(function)  # alembic logs its name
         def recorded(**kwargs: Any) -> None:
             self.texts, self.more, self.recording = [], 0, True
             try:

@@ -53,6 +53,67 @@ options:
       - Schemas whose keys to look at, where O(keys) is not given.
     type: list
     elements: str
+  project:
+    description:
+      - Directory of an Alembic project. The keys to look at are those that its pending revisions add or validate, found by a replay of the
+        history in a scratch database. Keys of tables and columns that these revisions make as well are left out.
+    type: path
+  revision:
+    description:
+      - Revisions up to which others are pending, for O(project).
+    type: list
+    elements: str
+    default: [heads]
+  config:
+    description:
+      - Name of the project's config file, relative to O(project).
+    type: str
+    default: alembic.ini
+  section:
+    description:
+      - Section of the config file.
+    type: str
+    default: alembic
+  virtualenv:
+    description:
+      - Virtual environment of the project. A relative path starts at O(project).
+    type: path
+  python:
+    description:
+      - Interpreter of the project. The default is the interpreter that runs the module.
+    type: path
+  environment:
+    description:
+      - Environment variables for the project's process. URLs of the live database in them lead to the scratch database where it replays.
+    type: dict
+    default: {}
+  x:
+    description:
+      - Arguments that the project reads by C(context.get_x_argument). They may be logged; give secrets by O(environment).
+    type: list
+    elements: str
+    default: []
+  scratch:
+    description:
+      - Where the history is replayed. V(instance) is a private cluster on this host, which lives as long as the module runs; it needs the
+        server's binaries of the same major version, and is the default where they are.
+      - V(database) is a scratch database on a server, made and dropped by the login O(scratch_url). V(url) is an empty database there, which
+        serves one replay.
+    type: str
+    choices: [instance, database, url]
+  scratch_url:
+    description:
+      - URL of a login with CREATEDB and neither SUPERUSER nor CREATEROLE (O(scratch=database)), or of an empty database (O(scratch=url)).
+    type: str
+  scratch_template:
+    description:
+      - Database to copy for O(scratch=database), where an extension can only be created by a superuser.
+    type: str
+  cache:
+    description:
+      - Directory for the results of replays, which are taken again as long as nothing has changed that they depend on. The default is
+        C(~/.cache/pgsteward).
+    type: path
   action:
     description:
       - V(report) only counts.
@@ -132,6 +193,12 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     var: orphans.found
 
+- name: Count the rows that stand in the way of what is pending
+  pgsteward.postgres.foreign_key_orphans:
+    url: "{{ pixcrawler_owner_url }}"
+    project: /srv/pixcrawler
+    virtualenv: .venv
+
 - name: Move aside what breaks any key that is not validated yet
   pgsteward.postgres.foreign_key_orphans:
     url: "{{ pixcrawler_owner_url }}"
@@ -185,19 +252,44 @@ total:
   sample: 3
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _connection, _errors, _orphan_removal
+from ansible_collections.pgsteward.postgres.plugins.module_utils import (
+    _alembic,
+    _connection,
+    _errors,
+    _orphan_removal,
+    _pending_keys,
+)
 
 
 def main() -> None:
     """Find, and remove if asked to."""
     module = AnsibleModule(
-        argument_spec={**_connection.ARGUMENTS, **_connection.URL_ARGUMENT, **_orphan_removal.ARGUMENTS},
+        argument_spec={
+            **_connection.ARGUMENTS,
+            **_connection.URL_ARGUMENT,
+            **_orphan_removal.ARGUMENTS,
+            **_pending_keys.ARGUMENTS,
+        },
         supports_check_mode=True,
         required_one_of=_connection.URL_RULES["required_one_of"],
-        mutually_exclusive=[*_connection.URL_RULES["mutually_exclusive"], ("keys", "schemas")],
+        mutually_exclusive=[
+            *_connection.URL_RULES["mutually_exclusive"],
+            ("virtualenv", "python"),
+            ("keys", "schemas"),
+            ("project", "keys"),
+            ("project", "schemas"),
+        ],
     )
-    _errors.run(module, lambda: _orphan_removal.run(module.params, module.check_mode, module.warn))
+    _errors.run(module, lambda: _run(module))
+
+
+def _run(module: AnsibleModule) -> dict[str, Any]:
+    if module.params["project"]:
+        _alembic.settle_secrets(module)
+    return _orphan_removal.run(module.params, module.check_mode, module.warn, module.tmpdir)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def ask(database: Database, warned: list[str]) -> Ask:
 
     def run(*keys: dict[str, Any], check: bool = False, **options: Any) -> dict[str, Any]:
         params = {**DEFAULTS, "url": database.url, "keys": list(keys) or None, **options}
-        return _orphan_removal.run(params, check, warned.append)
+        return _orphan_removal.run(params, check, warned.append, "/nowhere")
 
     return run
 
