@@ -243,10 +243,16 @@ def _stripped(attributes: Mapping[str, Any], hidden: frozenset[str]) -> dict[str
     }
 
 
-def without_table(objects: Objects, name: str) -> Objects:
-    """Return the objects without the tables of a name, in whatever schema."""
+def without_table(objects: Objects, name: str, schema: str | None = None) -> Objects:
+    """Return objects without a table; without a schema, of any."""
     suffix = f".{quote_ident(name)}"
-    return {
-        kind: {key: value for key, value in named.items() if kind != "table" or not key.endswith(suffix)}
+    whole = quote_ident(schema) + suffix if schema else None
+
+    def stays(key: str) -> bool:
+        return key != whole if whole else not key.endswith(suffix)
+
+    kept = {
+        kind: {key: value for key, value in named.items() if kind != "table" or stays(key)}
         for kind, named in objects.items()
     }
+    return {kind: named for kind, named in kept.items() if named}

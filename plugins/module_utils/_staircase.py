@@ -6,20 +6,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _catalog, _drift, _revisions, _snapshot, _stage
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _drift, _revisions, _snapshot, _stage
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import Project
 from ansible_collections.pgsteward.postgres.plugins.module_utils._drift import ABSENT, EXISTENCE, PRESENT, Drift
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
-from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import quote_ident
+from ansible_collections.pgsteward.postgres.plugins.module_utils._follower import Follower
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revision_files import ERROR, Finding, Revision
 from ansible_collections.pgsteward.postgres.plugins.module_utils._run_staircase import AGAIN, DOWN, UP
 from ansible_collections.pgsteward.postgres.plugins.module_utils._scratch import Live
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import Objects, Scope
-
-if TYPE_CHECKING:
-    import psycopg
 
 MOST_WALKS = 8  # a revision that cannot come back costs a scratch database of its own
 SHOWN = 3  # differences named in the one line of a finding
@@ -129,17 +126,20 @@ def replay(
 ) -> Walk:
     """Run a history up without a look, for its statements; raises StewardError when that fails."""
     with _stage.stage(project, live, params, secrets, temporary) as stage:
-        found, _order = _walked(stage, Course(course.targets, course.one_way, course.one_way))
+        found, _order = _walked(stage, Course(course.targets, course.one_way, course.one_way), look=False)
     for climb in found.climbs:
         if climb.failure:
             raise StewardError(f"revision {climb.revision}: {climb.failure.text}")
     return found
 
 
-def _walked(stage: _stage.Stage, course: Course) -> tuple[Walk, list[str]]:
-    """Return one walk, and the revisions in their order."""
+def _walked(stage: _stage.Stage, course: Course, *, look: bool = True) -> tuple[Walk, list[str]]:
+    """Return one walk, and the revisions in their order. look: whether any stair is looked at."""
     with contextlib.closing(stage.connect()) as connection:
-        watcher = Watcher(stage, connection)
+        follower = Follower(connection, stage.place, SCOPE)
+        if look:
+            follower.follow()
+        watcher = Watcher(follower)
         ended = stage.run(
             list(course.targets), watcher, action="staircase",
             one_way=sorted(course.one_way), passed=sorted(course.passed),
@@ -163,12 +163,11 @@ def _walked(stage: _stage.Stage, course: Course) -> tuple[Walk, list[str]]:
 class Watcher:
     """Looks at the catalog whenever the runner pauses, and notes what differs from what it must be."""
 
-    def __init__(self, stage: _stage.Stage, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, follower: Follower) -> None:
         self.seconds: dict[str, dict[str, float]] = {}
         self.differences: dict[str, list[Difference]] = {}
         self.stair: str | None = None
-        self._stage = stage
-        self._connection = connection
+        self._follower = follower
         self._table: tuple[str | None, str | None] = (None, None)
         self._last: tuple[str, str] | None = None
         self._below: Objects = {}
@@ -190,8 +189,10 @@ class Watcher:
         """Nothing is to be done while a revision works."""
 
     def _look(self) -> None:
-        reading = _catalog.read(self._connection, self._stage.place, SCOPE)
-        found = without_table(reading.snapshot.objects, *self._table)
+        schema, name = self._table
+        found = self._follower.read()
+        if name is not None:
+            found = _snapshot.without_table(found, name, schema)
         if self._last is None or self._last[1] == UP:
             self._below, self._above = self._above, found
             return
@@ -200,19 +201,6 @@ class Watcher:
         self.differences.setdefault(revision, []).extend(Difference(stair, drift) for drift in drifts)
         if stair == AGAIN:
             self._above = found
-
-
-def without_table(objects: Objects, schema: str | None, name: str | None) -> Objects:
-    """Return objects without a table; without a schema, of any."""
-    if name is None or "table" not in objects:
-        return objects
-    suffix = f".{quote_ident(name)}"
-    whole = quote_ident(schema) + suffix if schema else None
-    kept = {
-        key: table for key, table in objects["table"].items() if (key != whole if whole else not key.endswith(suffix))
-    }
-    rest = {kind: named for kind, named in objects.items() if kind != "table"}
-    return {**rest, "table": kept} if kept else rest
 
 
 # What it means

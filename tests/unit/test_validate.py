@@ -10,6 +10,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _lint,
     _revision_files,
     _run_validate,
+    _snapshot,
     _staircase,
     _validate,
 )
@@ -260,9 +261,9 @@ def test_what_a_climb_comes_to() -> None:
 )
 def test_the_version_table_is_no_part_of_the_schema(schema: str | None, kept: list[str] | None) -> None:
     tables: dict[str, dict[str, Any]] = {"public.t": {}, "public.alembic_version": {}, "other.alembic_version": {}}
-    left = _staircase.without_table({"table": tables, "view": {}}, schema, "alembic_version")
+    left = _snapshot.without_table({"table": tables, "view": {}}, "alembic_version", schema)
     assert sorted(left["table"]) == (kept or sorted(tables))
-    assert _staircase.without_table({"table": {"x.v": {}}}, None, "v") == {}
+    assert _snapshot.without_table({"table": {"x.v": {}}}, "v") == {}
 
 
 # The statements
