@@ -128,13 +128,15 @@ class Adoption:
             case = self._case(connection, looked)
             best = self._proven(case)
             self.told |= {"changed": bool(self.repaired), "current": []}
-            if not self.check:
+            if not best.heads:
+                self.say("before the first revision: migrate it")
+            elif not self.check:
                 self.told |= {"changed": True, "current": self._stamp(case, best, server)}
                 best = self._verified(case, best)
             return {
                 **self.told,
                 **_evidence(best),
-                "changed": True,
+                "changed": bool(best.heads or self.repaired),
                 "current": list(best.heads),
                 "repaired": self.repaired,
                 "diff": _difference(best, self.repaired),
@@ -189,7 +191,7 @@ class Adoption:
         if named and case.history.at(named) is None:
             raise StewardError(f"the history does not pass through {', '.join(named)} alone: name one that it does")
         compared = case.compared()
-        choice = _adoption.choose(compared, named)
+        choice = _adoption.choose(compared, named, baseline=bool(self.params["scratch_baseline"]))
         several = len(choice.nearest) > 1
         self.told |= {
             "candidates": [item.as_return() for item in sorted(compared, key=lambda item: item.nearness)],
@@ -347,7 +349,7 @@ def _evidence(candidate: Candidate) -> dict[str, Any]:
 
 def _difference(best: Candidate, repaired: Sequence[str]) -> dict[str, str]:
     """Return the plan as Ansible shows a difference."""
-    lines = [f"revision: {', '.join(best.heads)}", *(f"repaired: {text};" for text in repaired)]
+    lines = [f"revision: {', '.join(best.heads) or 'none'}", *(f"repaired: {text};" for text in repaired)]
     return {
         "before_header": "database",
         "after_header": "database",

@@ -72,7 +72,7 @@ class Candidate:
 
     def named(self) -> str:
         """The state in words."""
-        return ", ".join(self.heads) or "the empty database"
+        return ", ".join(self.heads) or "the baseline"
 
     def as_return(self) -> dict[str, Any]:
         """Return what a module returns of a candidate that is not the best: how far away it is."""
@@ -183,13 +183,14 @@ class Choice:
         return self.nearest[0] if len(self.nearest) == 1 else None
 
 
-def choose(found: Sequence[Candidate], named: Collection[str] = ()) -> Choice:
+def choose(found: Sequence[Candidate], named: Collection[str] = (), *, baseline: bool = False) -> Choice:
     """Return the nearest of the candidates; named: only the state with these heads is looked at.
 
-    The empty database is none: what has no table of the history was not made by it.
+    The state before the first revision is a candidate only when it is a baseline. The empty database is none: what has no
+    table of the history was not made by it.
     """
     wanted = tuple(sorted(named))
-    possible = [item for item in found if item.heads and (not wanted or item.heads == wanted)]
+    possible = [item for item in found if (item.heads or baseline) and (not wanted or item.heads == wanted)]
     least = min((item.nearness for item in possible), default=None)
     return Choice(tuple(item for item in possible if item.nearness == least))
 
@@ -218,7 +219,7 @@ def summary(name: str, choice: Choice, additive: bool) -> str:
     if additive:
         remedy = "let repair: additive add what is missing"
     return (
-        f"{name} is nearest to revision {first.named()}, and not at it ({listed}: {shown}{more}): {remedy}, or accept"
+        f"{name} is nearest to {'revision ' * bool(first.heads)}{first.named()}, and not at it ({listed}: {shown}{more}): {remedy}, or accept"
         " single differences with a reason"
     )
 

@@ -214,14 +214,15 @@ def connect(place: Place, application_name: str, *, through_pooler: bool = False
             failures.append(mask(str(error), secrets_of(place)))
         if through_pooler and "unsupported startup parameter" in failures[-1] and "options" in attempt:
             unpinned = {**place.__dict__, "query": tuple(item for item in place.query if item[0] != "options")}
-            return _connect_unpinned(Place(**unpinned), application_name)
+            return connect_unpinned(Place(**unpinned), application_name)
         if "FATAL" in failures[-1]:
             break
     # Raised outside the handler: the driver's error keeps its arguments, and must not travel along.
     raise StewardError(login_message(place, next((text for text in failures if "FATAL" in text), failures[0])))
 
 
-def _connect_unpinned(place: Place, application_name: str) -> psycopg.Connection[Any]:
+def connect_unpinned(place: Place, application_name: str) -> psycopg.Connection[Any]:
+    """Return a connection as connect does, with the search path that the server gives it."""
     import psycopg
 
     arguments = {key: value for key, value in connection_arguments(place, application_name).items() if key != "options"}

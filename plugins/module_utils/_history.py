@@ -103,7 +103,8 @@ class Source:
 
     def cache(self, what: Sequence[str]) -> _history_cache.Cache:
         """Return where the result of a replay of what is kept."""
-        like = [self.server_version, self.version_table, self.live.as_key(), list(what)]
+        baseline = _stage.baseline_of(self.params)
+        like = [self.server_version, self.version_table, self.live.as_key(), baseline, list(what)]
         return _history_cache.find(self.project, like, self.params.get("cache"))
 
 

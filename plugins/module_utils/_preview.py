@@ -23,6 +23,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "scratch": {"type": "str", "choices": [NO_SCRATCH, "instance", "database", "url"]},
     "scratch_url": {"type": "str", "no_log": True},
     "scratch_template": {"type": "str"},
+    "scratch_baseline": {"type": "path"},
 }
 
 

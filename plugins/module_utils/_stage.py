@@ -8,11 +8,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _connection, _runner_process, _scratch
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import ConfigFiles, Project
+from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_runner import first_lines
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, Server
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._runner_process import Ended, Watch
 from ansible_collections.pgsteward.postgres.plugins.module_utils._scratch import Live
 
@@ -25,6 +28,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "scratch": {"type": "str", "choices": list(_scratch.KINDS)},
     "scratch_url": {"type": "str", "no_log": True},
     "scratch_template": {"type": "str"},
+    "scratch_baseline": {"type": "path"},
 }
 
 
@@ -79,5 +83,33 @@ def stage(
     """
     url, template = params.get("scratch_url"), params.get("scratch_template")
     with _scratch.scratch(params.get("scratch"), live, url=url, template=template) as scratch:
+        _run_baseline(scratch.place, params)
         environment = _scratch.redirect(project.environment, live.place, scratch.place)
         yield Stage.at(replace(project, environment=environment), scratch.place, secrets, temporary, scratch.notes)
+
+
+def baseline_of(params: Mapping[str, Any]) -> str | None:
+    """Return what the file scratch_baseline holds, None when there is none; raises StewardError when it cannot be read."""
+    path = params.get("scratch_baseline")
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StewardError(f"scratch_baseline {path} cannot be read: {error}") from None
+
+
+def _run_baseline(place: Place, params: Mapping[str, Any]) -> None:
+    """Run the baseline as the application would, with the search path that it would have."""
+    import psycopg
+
+    text = baseline_of(params)
+    if text is None:
+        return
+    with contextlib.closing(_connection.connect_unpinned(place, APPLICATION_NAME)) as connection:
+        try:
+            connection.execute(text.encode())
+        except psycopg.Error as error:
+            raise StewardError(
+                f"scratch_baseline {params['scratch_baseline']} failed: {first_lines(str(error))}: mend that file"
+            ) from None

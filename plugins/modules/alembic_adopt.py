@@ -67,29 +67,10 @@ options:
       - How long a statement of O(repair=additive) may wait for a lock, since others queue behind it. It is tried six times.
     type: str
     default: 500ms
-  scratch:
-    description:
-      - Where the history is replayed. V(instance) is a private cluster on this host, which lives as long as the module runs; it needs the
-        server's binaries of the same major version, and is the default where they are.
-      - V(database) is a scratch database on a server, made and dropped by the login O(scratch_url). V(url) is an empty database there, which
-        serves one replay, and so no history with several heads.
-    type: str
-    choices: [instance, database, url]
-  scratch_url:
-    description:
-      - URL of a login with CREATEDB and neither SUPERUSER nor CREATEROLE (O(scratch=database)), or of an empty database (O(scratch=url)).
-    type: str
-  scratch_template:
-    description:
-      - Database to copy for O(scratch=database), where an extension can only be created by a superuser.
-    type: str
-  cache:
-    description:
-      - Directory for the results of replays, which are taken again as long as nothing has changed that they depend on. It belongs to the
-        account that runs the module, and nobody else may write there. The default is C(~/.cache/pgsteward).
-    type: path
 extends_documentation_fragment:
   - pgsteward.postgres.connection
+  - pgsteward.postgres.scratch
+  - pgsteward.postgres.scratch.cache
   - pgsteward.postgres.alembic
 attributes:
   check_mode:

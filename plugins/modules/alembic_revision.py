@@ -53,23 +53,9 @@ options:
     description:
       - Name for the branch that begins with the revision.
     type: str
-  scratch:
-    description:
-      - Where the history is replayed. V(instance) is a private cluster on this host, which lives as long as the module runs; it needs the
-        server's binaries of the same major version, and is the default where they are.
-      - V(database) is a scratch database on a server, made and dropped by the login O(scratch_url). V(url) is an empty database there.
-    type: str
-    choices: [instance, database, url]
-  scratch_url:
-    description:
-      - URL of a login with CREATEDB and neither SUPERUSER nor CREATEROLE (O(scratch=database)), or of an empty database (O(scratch=url)).
-    type: str
-  scratch_template:
-    description:
-      - Database to copy for O(scratch=database), where an extension can only be created by a superuser.
-    type: str
 extends_documentation_fragment:
   - pgsteward.postgres.connection
+  - pgsteward.postgres.scratch
   - pgsteward.postgres.alembic
 notes:
   - A second run changes nothing. The models then say what the new file makes; and an empty revision with the same message that nothing

@@ -39,23 +39,6 @@ options:
     description:
       - Program C(squawk) of the package squawk-cli. Without it the one beside the project's interpreter is taken, then one on the path.
     type: path
-  scratch:
-    description:
-      - Where the staircase is walked, and the history replayed where its statements cannot be rendered offline.
-      - V(instance) is a private cluster on this host, which lives as long as the module runs; it needs the server's binaries of the same
-        major version, and is the default where they are.
-      - V(database) is a scratch database on a server, made and dropped by the login O(scratch_url). V(url) is an empty database there. What is
-        walked in that stays, and a revision that cannot come back ends the walk, where the others begin a new one behind it.
-    type: str
-    choices: [instance, database, url]
-  scratch_url:
-    description:
-      - URL of a login with CREATEDB and neither SUPERUSER nor CREATEROLE (O(scratch=database)), or of an empty database (O(scratch=url)).
-    type: str
-  scratch_template:
-    description:
-      - Database to copy for O(scratch=database), where an extension can only be created by a superuser.
-    type: str
   ignore:
     description:
       - Findings that are accepted. They are returned apart, each with its reason, and do not fail the module.
@@ -87,6 +70,7 @@ options:
     default: error
 extends_documentation_fragment:
   - pgsteward.postgres.connection
+  - pgsteward.postgres.scratch
   - pgsteward.postgres.alembic
 notes:
   - Give the address of a server, not that of a connection pooler. Standbys and poolers are refused.
