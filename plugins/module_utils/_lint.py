@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.pgsteward.postgres.plugins.module_utils._destructive import destructive
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revision_files import (
     ERROR,
@@ -274,15 +275,11 @@ def weighed(
 ) -> Iterator[Finding]:
     """Yield a finding for each hit; scripts are in the order in which the revisions run."""
     everything = [statement for script in scripts for statement in script.statements]
-    created, renamed = created_in(everything), renamed_in(everything)
     for hit in hits:
         script = scripts[hit.script]
         statement = script.statements[hit.number]
-        table, subject = table_of(statement), object_of(statement)
-        first = renamed.get(subject, subject) if subject else None
-        created_here = first is not None and any(same(first, name) for name in created)
-        size = sizes.of(first) if first and table and not created_here else None
-        fresh = created_here or (table is not None and size is None)
+        subject = object_of(statement)
+        size, fresh = _standing(statement, everything, sizes)
         message = hit.message
         if hit.rule == SYNTAX:
             message = f"squawk cannot read this statement, so no rule looked at it: {message}"
@@ -293,8 +290,38 @@ def weighed(
         severity = severity_of(hit.rule, fresh or (size is not None and size.rows == 0), size)
         yield Finding(
             hit.rule, severity, message, hit.help or "let no running client need it any more before this is applied", script.revision,
-            revisions[script.revision].file.path, None, statement if len(statement) <= SHOWN else statement[:SHOWN] + " …",
+            revisions[script.revision].file.path, None, _cut(statement),
         )  # fmt: skip
+
+
+def losses(scripts: Sequence[Script], sizes: Sizes, revisions: Mapping[str, Revision]) -> Iterator[Finding]:
+    """Yield a finding for each statement that destroys or rewrites something; nobody loses what is not in the database yet."""
+    everything = [statement for script in scripts for statement in script.statements]
+    for script in scripts:
+        for statement, loss in destructive(script.statements):
+            size, fresh = _standing(statement, everything, sizes)
+            if fresh:
+                continue
+            harmless, known = size is not None and size.rows == 0, f" ({size})" if size else ""
+            yield Finding(
+                "destructive", NOTE if harmless else ERROR, f"the revision costs {loss}{known}",
+                "take a dump, and allow the revision by its name", script.revision, revisions[script.revision].file.path, None,
+                _cut(statement),
+            )  # fmt: skip
+
+
+def _cut(statement: str) -> str:
+    return statement if len(statement) <= SHOWN else statement[:SHOWN] + " …"
+
+
+def _standing(statement: str, everything: Sequence[str], sizes: Sizes) -> tuple[Size | None, bool]:
+    """Return the live table that a statement is about, and whether what it is about is not in the database yet."""
+    renamed = renamed_in(everything)
+    subject = object_of(statement)
+    first = renamed.get(subject, subject) if subject else None
+    created_here = first is not None and any(same(first, name) for name in created_in(everything))
+    size = sizes.of(first) if first and table_of(statement) and not created_here else None
+    return size, created_here or (table_of(statement) is not None and size is None)
 
 
 def names_in(scripts: Sequence[Script]) -> list[str]:

@@ -45,6 +45,7 @@ LOCK_TIMEOUT = "3s"  # a look must not queue behind the locks of a migration, an
 NEVER = "never"
 SHOWN = 3  # findings named in the one line of an error
 DONE = "done"
+_LINT_OFF = "not done: lint is false"
 _NO_DATABASE = "not done: no database is named (url, login_db, or DATABASE_URL or POSTGRES_DB in environment)"
 
 IGNORE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -229,7 +230,7 @@ class Validation:
         """Look, walk, lint."""
         if self.place is None:
             self._check_files(self._looked(None))
-            self.checks.update(staircase=_NO_DATABASE, lint=_NO_DATABASE)
+            self.checks |= dict.fromkeys(("staircase", "destructive", "lint"), _NO_DATABASE)
             return
         with (
             contextlib.closing(_connection.connect(self.place, APPLICATION_NAME)) as connection,
@@ -238,7 +239,7 @@ class Validation:
             look = self._looked(connection)
             revisions = self._check_files(look)
             self._climb(connection, look, revisions)
-            self._lint_pending(connection, look, revisions)
+            self._judge_pending(connection, look, revisions)
 
     # The files
 
@@ -354,31 +355,60 @@ class Validation:
 
     # The lint
 
-    def _lint_pending(self, connection: psycopg.Connection[Any], look: Look, revisions: Mapping[str, Revision]) -> None:
-        """Let squawk read the statements of what is pending, and add what it says."""
+    def _judge_pending(
+        self, connection: psycopg.Connection[Any], look: Look, revisions: Mapping[str, Revision]
+    ) -> None:
+        """Look at the statements of what is pending: what they destroy, and what squawk says of them."""
         reason = "the graph of the revisions is broken" if self.broken else look.unresolved
-        if not self.params["lint"]:
-            reason = "lint is false"
-        elif look.unknown:
+        if look.unknown:
             reason = "what is pending cannot be told"
-        if reason:
-            self.checks["lint"] = f"not done: {reason}"
-            return
         pending = [item.revision for item in look.answer.pending]
-        squawk = _lint.find_squawk(self.params.get("squawk"), self.python)
-        if not pending or squawk is None:
-            self.checks["lint"] = "not done: squawk is not there" if squawk is None else f"{DONE}: nothing is pending"
-            if squawk is None:
-                self.findings.append(
-                    Finding(
-                        "squawk_missing", WARNING, "there is no squawk, so the statements of pending revisions are not linted",
-                        "install squawk-cli into the virtualenv of the project, or name it by squawk, or set lint to false",
-                    )
-                )  # fmt: skip
+        if reason or not pending:
+            told = f"not done: {reason}" if reason else f"{DONE}: nothing is pending"
+            self.checks |= {"destructive": told, "lint": told if self.params["lint"] else _LINT_OFF}
             return
         try:
             scripts = self._scripts(connection, look, revisions, pending)
-            major = connection.info.server_version // 10000
+        except StewardError as error:
+            self._not_seen(str(error))
+            return
+        sizes = _lint.read_sizes(connection, _lint.names_in(scripts), look.answer.search_path)
+        self.findings += _lint.losses(scripts, sizes, revisions)
+        self.checks["destructive"] = DONE
+        self._lint_scripts(connection, scripts, sizes, revisions)
+
+    def _not_seen(self, reason: str) -> None:
+        self.checks |= {"destructive": f"not done: {reason}", "lint": f"not done: {reason}"}
+        self.findings.append(
+            Finding(
+                "lint_missing", WARNING, f"the statements of pending revisions were not looked at: {reason}",
+                "mend that, or look through the files by eye",
+            )
+        )  # fmt: skip
+
+    def _lint_scripts(
+        self,
+        connection: psycopg.Connection[Any],
+        scripts: Sequence[_lint.Script],
+        sizes: _lint.Sizes,
+        revisions: Mapping[str, Revision],
+    ) -> None:
+        """Let squawk read the statements, and add what it says."""
+        if not self.params["lint"]:
+            self.checks["lint"] = _LINT_OFF
+            return
+        squawk = _lint.find_squawk(self.params.get("squawk"), self.python)
+        if squawk is None:
+            self.checks["lint"] = "not done: squawk is not there"
+            self.findings.append(
+                Finding(
+                    "squawk_missing", WARNING, "there is no squawk, so the statements of pending revisions are not linted",
+                    "install squawk-cli into the virtualenv of the project, or name it by squawk, or set lint to false",
+                )
+            )  # fmt: skip
+            return
+        major = connection.info.server_version // 10000
+        try:
             hits = _lint.ask(squawk, scripts, major, self.project.directory, self.temporary)
         except StewardError as error:
             self.checks["lint"] = f"not done: {error}"
@@ -391,7 +421,6 @@ class Validation:
                 )
             )
             return
-        sizes = _lint.read_sizes(connection, _lint.names_in(scripts), look.answer.search_path)
         self.findings += _lint.weighed(hits, scripts, sizes, revisions)
         self.checks["lint"] = DONE
 

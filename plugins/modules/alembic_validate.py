@@ -84,6 +84,8 @@ notes:
   - "The rules of squawk are checks under their own names. What locks or rewrites a table is a note where the table is empty or not there yet,
     a warning up to 10,000 rows and 8 MB, and an error beyond; what may break clients is a warning, and what is a matter of taste a note.
     Rules that M(pgsteward.postgres.alembic_upgrade) makes needless, such as those on timeouts, are left out."
+  - "The check V(destructive) is an error for each statement of a pending revision that destroys rows or values, or rewrites them, in a table
+    that has any; allow it by O(ignore), with the revision's name. It does not depend on O(lint)."
   - "V(squawk_missing), V(lint_missing) and V(staircase_missing), warnings, say that something could not be done."
 requirements:
   - squawk-cli 2.70 or later, for O(lint)

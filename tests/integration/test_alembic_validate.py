@@ -14,7 +14,7 @@ import support
 import trees
 from databases import own_database
 from histories import MIGRATIONS, SYSTEMS, WITH_VECTORS
-from support import Database, Ran
+from support import Database, Ran, Upgrade
 from test_alembic_versions import stack as stack
 
 Validate = Callable[..., Ran]
@@ -127,7 +127,7 @@ def test_a_whole_tree(
         support.drop_database(scratch.name)
     assert not ran.failed, ran.msg
     assert (found(ran), ran.result["valid"], ran.result["heads"]) == ([], True, ["merge"])
-    assert ran.result["checks"] == {"graph": "done", "files": "done", "staircase": "done", "lint": "done"}
+    assert ran.result["checks"] == dict.fromkeys(("graph", "files", "staircase", "destructive", "lint"), "done")
     assert sorted(item["revision"] for item in ran.result["staircase"]) == sorted(WHOLE)
     for item in ran.result["staircase"]:
         assert item["differences"] == []
@@ -173,7 +173,7 @@ def test_versions(
     (tmp_path / "migrations" / "versions" / "broken.py").unlink()
     ran = validate(**options)
     assert (found(ran), ran.failed) == ([], False), ran.msg
-    assert ran.result["checks"] == {"graph": "done", "files": "done", "staircase": "done", "lint": "done"}
+    assert ran.result["checks"] == dict.fromkeys(("graph", "files", "staircase", "destructive", "lint"), "done")
 
 
 def test_thirty_revisions(validate: Validate, tmp_path: Path) -> None:
@@ -476,3 +476,24 @@ def test_without_squawk_there_is_a_warning(validate: Validate, tmp_path: Path) -
     broken.chmod(0o755)
     ran = validate(staircase=False, squawk=str(broken))
     assert f"{broken} cannot be used: unexpected argument: install squawk-cli" in of(ran, "lint_missing")["message"]
+
+
+def test_what_is_pending_and_destroys_rows(
+    validate: Validate, upgrade: Upgrade, database: Database, tmp_path: Path
+) -> None:
+    """An error where rows are lost, a note where the table is empty, nothing where the revisions made it themselves; allowed by name."""
+    body = 'op.drop_column("t_a", "id")\nop.execute("DROP TABLE t_b")\nop.execute("CREATE TABLE x (i int)")\nop.execute("DROP TABLE x")'
+    trees.write_tree(tmp_path, {"a": made("a", None), "b": made("b", "a"), "c": trees.revision("c", "b", body)})
+    assert not upgrade(revision=["b"]).failed
+    database.rows("INSERT INTO t_a SELECT generate_series(1, 100); ANALYZE t_a; ANALYZE t_b")
+    options: dict[str, Any] = {"staircase": False, "lint": False}
+    ran = validate(**options)
+    findings = [
+        (item["severity"], item["statement"]) for item in ran.result["findings"] if item["check"] == "destructive"
+    ]
+    assert findings == [("error", "ALTER TABLE t_a DROP COLUMN id"), ("note", "DROP TABLE t_b")], ran.text
+    assert ran.failed
+    assert "about 100 rows" in ran.text
+    allowed = validate(**options, ignore=[{"check": "destructive", "revision": "c", "reason": "the column moved"}])
+    assert not allowed.failed, allowed.msg
+    assert len(allowed.result["ignored"]) == 2
