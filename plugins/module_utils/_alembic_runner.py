@@ -271,6 +271,7 @@ class Run:
     failure: BaseException | None = None
     permit: Permit = granted
 
+    command: ClassVar[str] = "upgrade"  # of alembic's command line, which env.py may look at
     as_sql: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Any]] = {"transaction_per_migration": True}
 
@@ -383,6 +384,14 @@ ACTIONS = {
     "offline": ("_run_upgrade", "Offline"),
     "create_models": ("_run_models", "CreateModels"),
     "info": ("_run_info", "Info"),
+    "downgrade": ("_run_downgrade", "Downgrade"),
+    "offline_downgrade": ("_run_downgrade", "OfflineDowngrade"),
+    "stamp": ("_run_stamp", "Stamp"),
+    "validate": ("_run_validate", "Validate"),
+    "validate_files": ("_run_validate", "ValidateFiles"),
+    "render": ("_run_validate", "Render"),
+    "staircase": ("_run_staircase", "Staircase"),
+    "revision": ("_run_revision", "NewRevision"),
 }
 
 
@@ -428,18 +437,18 @@ def make_config(request: Request) -> Any:
     from alembic import command
     from alembic.config import Config
 
-    revision = request["targets"][0]
+    revision, action = request["targets"][0], action_of(request["action"])
     options = Namespace(
-        cmd=(command.upgrade, ["revision"], ["sql", "tag"]),
+        cmd=(getattr(command, action.command), ["revision"], ["sql", "tag"]),
         config=request["ini"],
         name=request["section"],
         raiseerr=True,
         revision=revision,
-        sql=action_of(request["action"]).as_sql,
+        sql=action.as_sql,
         tag=None,
         x=request["x"] or None,
     )
-    sys.argv = ["alembic", "upgrade", revision]
+    sys.argv = ["alembic", action.command, revision]
     files = {"file_": request["ini"]}
     if request["toml"]:
         if "toml_file" in inspect.signature(Config.__init__).parameters:

@@ -44,6 +44,14 @@ VALUES (%s, %s, %s, clock_timestamp(), NULL, NULL, pg_current_xact_id())
 ON CONFLICT (version_table, revision) DO UPDATE
 SET sha256 = excluded.sha256, started = excluded.started, finished = NULL, error = NULL, xid = excluded.xid
 """
+# The digest stays: it is that of the file that was applied.
+_RETURN = """
+INSERT INTO {} AS j (version_table, revision, sha256, started, finished, error, xid)
+VALUES (%s, %s, %s, clock_timestamp(), NULL, %s, pg_current_xact_id())
+ON CONFLICT (version_table, revision) DO UPDATE
+SET started = excluded.started, finished = NULL, error = excluded.error, xid = excluded.xid
+"""
+_ON_THE_WAY_BACK = "on the way back: "
 # CREATE INDEX CONCURRENTLY that was cut short; the index of a partitioned table may be invalid for good reasons.
 _INVALID = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
@@ -123,6 +131,20 @@ class Journal:
             [self._version_table, list(revisions)],
         )
 
+    def start_back(self, revision: str, sha256: str | None) -> None:
+        """Note that a revision starts to be taken back; the error says so until it is, also when the run is killed."""
+        self._run(_RETURN, [self._version_table, revision, sha256, f"{_ON_THE_WAY_BACK}it was cut short"])
+
+    def fail_back(self, revisions: Iterable[str], error: str) -> None:
+        """Note why revisions were not taken back."""
+        self.fail(revisions, _ON_THE_WAY_BACK + error)
+
+    def forget(self, revisions: Iterable[str]) -> None:
+        """Know nothing more of revisions."""
+        self._run(
+            "DELETE FROM {} WHERE version_table = %s AND revision = ANY (%s)", [self._version_table, list(revisions)]
+        )
+
     def fail(self, revisions: Iterable[str], error: str) -> None:
         """Note why revisions are not."""
         self._run(
@@ -156,28 +178,34 @@ def digest(directory: str, path: str) -> str | None:
 def edited(entries: Mapping[str, Entry], applied: Collection[str], digests: Mapping[str, str | None]) -> list[str]:
     """Return the applied revisions whose files are not what they were when they were applied, sorted.
 
-    A file that cannot be read, and a revision that the journal does not know, say nothing.
+    A file that cannot be read, and a revision that the journal does not know, say nothing. A revision that failed on the
+    way back was mended since.
     """
     return sorted(
         revision
         for revision, entry in entries.items()
-        if revision in applied and entry.sha256 and digests.get(revision) not in (None, entry.sha256)
+        if not entry.error and _differs(entry, applied, digests.get(revision))
     )
+
+
+def _differs(entry: Entry, applied: Collection[str], sha256: str | None) -> bool:
+    return entry.revision in applied and bool(entry.sha256) and sha256 not in (None, entry.sha256)
 
 
 @dataclass(frozen=True)
 class Findings:
     """What the journal says before a run. edited: applied revisions whose files are others now, and nobody said that this is well.
 
-    accepted: digests of those where somebody did. unsettled: applied revisions whose end was not noted. refusal: why the
-    run must not begin.
+    accepted: digests of those where somebody did, and of those that were mended. unsettled: applied revisions whose end was
+    not noted. refusals: why a run into a revision must not begin. failed: revisions whose last run was no success, as text.
     """
 
     edited: tuple[str, ...] = ()
     accepted: Mapping[str, str | None] = field(default_factory=dict)
     unsettled: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    refusal: str | None = None
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def examine(
@@ -196,28 +224,32 @@ def examine(
     digests = {revision: digest(directory, paths[revision]) for revision in entries if revision in paths}
     changed = edited(entries, applied, digests)
     others = tuple(revision for revision in changed if revision not in accept)
-    notes, refusal = [], None
+    mended = [name for name, entry in entries.items() if entry.error and _differs(entry, applied, digests.get(name))]
+    notes, refusals, failed = [], {}, {}
     for entry in entries.values():
-        if entry.finished or entry.revision in applied or entry.revision not in paths:
+        # An applied revision without an error is well, though nobody was left to note its end.
+        well = entry.finished or (entry.revision in applied and not entry.error)
+        if well or entry.revision not in paths:
             continue
+        failed[entry.revision] = str(entry)
         left = invalid_indexes(connection, entry.xid)
         if left:
-            refusal = (
+            refusals[entry.revision] = (
                 f"{entry}, and left invalid: {', '.join(left)}, which IF NOT EXISTS would take for good:"
                 f" {drop_remedy(left)}, and run again"
             )
-        elif not entry.error:
+        elif entry.revision in applied or not entry.error:
             notes.append(
                 f"{entry}; its transaction is undone, and what it did outside of one is not: {paths[entry.revision]} says what"
             )
-    if others:
-        notes.append(edited_note(others))
     return Findings(
         others,
-        {revision: digests[revision] for revision in changed if revision in accept},
+        {revision: digests[revision] for revision in changed if revision in accept}
+        | {revision: digests[revision] for revision in mended},
         tuple(entry.revision for entry in entries.values() if entry.revision in applied and not entry.finished),
         tuple(notes),
-        refusal,
+        refusals,
+        failed,
     )
 
 

@@ -31,7 +31,7 @@ class Revision:
 
 @dataclass(frozen=True)
 class Applied:
-    """A revision that was applied, and the seconds until its commit."""
+    """A revision that was applied, or on the way back taken back, and the seconds until its commit."""
 
     revision: Revision
     seconds: float
@@ -67,6 +67,7 @@ class Answer:
     ahead: bool = False
     external: bool = False
     finished: bool = False
+    one_way: tuple[Revision, ...] = ()  # of the pending on a way back, those that have none
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
     version_table: str | None = None
@@ -129,6 +130,7 @@ def answer_of(told: Iterable[Mapping[str, Any]]) -> Answer:
         sql=sql,
         pending=tuple(revision(name) for name in facts.get("pending", ())),
         applied=tuple(Applied(revision(item["revision"]), item["seconds"]) for item in applied),
+        one_way=tuple(revision(name) for name in facts.get("one_way", ())),
         running=revision(facts["running"]) if facts.get("running") else None,
         failure=Failure(error["text"], error["where"], facts["ours"], error.get("sqlstate")) if error else None,
     )
@@ -171,6 +173,19 @@ def state_of(answer: Answer, has_tables: bool) -> str:
     return "ahead" if answer.ahead else "managed"
 
 
+def standing_of(answer: Answer, has_tables: bool) -> str:
+    """Return the state of the database against the newest revisions, whatever was asked.
+
+    fresh, legacy, behind, managed, or diverged where it is at a revision that no file has.
+    """
+    graph = answer.graph or {}
+    if not answer.current:
+        return "legacy" if has_tables else "fresh"
+    if not set(answer.current) <= set(graph):
+        return "diverged"
+    return "managed" if set(answer.heads) <= closure(graph, answer.current) else "behind"
+
+
 def home_schema(answer: Answer) -> str | None:
     """Return the schema in which alembic would make the version table; None where there is none to make it in."""
     return answer.version_table_schema or next(iter(answer.search_path), None)
@@ -182,10 +197,22 @@ def lasting(answer: Answer, current: Iterable[str]) -> list[Applied]:
     return [item for item in answer.applied if item.revision.revision in known]
 
 
+def taken_back(answer: Answer, current: Iterable[str]) -> list[Applied]:
+    """Return the revisions that were taken back, and that the database does not know again since."""
+    known = closure(answer.graph or {}, current)
+    return [item for item in answer.applied if item.revision.revision not in known]
+
+
 def reached(answer: Answer, current: Collection[str]) -> bool:
     """Say whether a database at the revisions current holds everything that was aimed at."""
     graph = answer.graph or {}
     return all(revision in graph for revision in current) and set(answer.targets) <= closure(graph, current)
+
+
+def exactly_at(answer: Answer, current: Collection[str]) -> bool:
+    """Say whether a database at the revisions current holds what was aimed at, and nothing else."""
+    graph = answer.graph or {}
+    return all(revision in graph for revision in current) and closure(graph, answer.targets) == closure(graph, current)
 
 
 def after_heads(answer: Answer) -> list[str]:
@@ -196,16 +223,17 @@ def after_heads(answer: Answer) -> list[str]:
     return sorted(names - below)
 
 
-def difference(answer: Answer, sql: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def difference(answer: Answer, sql: Mapping[str, Sequence[str]], *, back: bool = False) -> dict[str, str]:
     """Return the plan as Ansible shows a difference: revision before and after, and what leads there.
 
-    sql: the statements of each pending revision, as far as they are known.
+    sql: the statements of each pending revision, as far as they are known. back: they are taken back.
     """
+    word = "taken back" if back else "applied"
 
     def text(revisions: Iterable[str], pending: Iterable[Revision]) -> str:
         lines = [f"revision: {', '.join(revisions) or 'none'}"]
         for item in pending:
-            lines.append(f"applied: {item}")
+            lines.append(f"{word}: {item}")
             lines += [f"    {line}" for statement in sql.get(item.revision, ()) for line in _ended(statement)]
         return "\n".join(lines) + "\n"
 
@@ -213,7 +241,7 @@ def difference(answer: Answer, sql: Mapping[str, Sequence[str]]) -> dict[str, st
         "before_header": "database",
         "after_header": "database",
         "before": text(answer.current, ()),
-        "after": text(after_heads(answer), answer.pending),
+        "after": text(answer.targets if back else after_heads(answer), answer.pending),
     }
 
 
@@ -231,13 +259,15 @@ def failure_message(
     *,
     circumstances: str = "",
     first: str = "",
+    back: bool = False,
 ) -> str:
     """Return the one line about a run that failed: what, why, what lasts, where the database is now, what to do next.
 
     current: the revisions read from the database after the run. ended: how the process ended, when it gave no answer.
-    circumstances: more about the why. first: what to do before the rest.
+    circumstances: more about the why. first: what to do before the rest. back: revisions were to be taken back.
     """
     failure = answer.failure
+    standing = _standing(answer, current, applied, "taken back" if back else "applied")
     reason = failure.text if failure else ended
     if failure and failure.where:
         reason += f" ({failure.where})"
@@ -246,7 +276,7 @@ def failure_message(
     if answer.running is None:
         if failure and failure.ours:
             return reason
-        return f"env.py failed: {reason}" + _env_remedy(reason) + _standing(answer, current, applied)
+        return f"env.py failed: {reason}" + _env_remedy(reason) + standing
     remedy = f"mend {answer.running.path} and run again"
     if "AssertionError" in reason and answer.external:
         remedy = "let env.py connect without beginning a transaction (autocommit_block needs that), and run again"
@@ -254,7 +284,8 @@ def failure_message(
         remedy = "end what blocks, or raise lock_timeout or lock_retry, and run again"
     if first:
         remedy = f"{first}, then {remedy}"
-    return f"revision {answer.running} failed: {reason}" + _standing(answer, current, applied) + f"; {remedy}"
+    failed = "failed on the way back" if back else "failed"
+    return f"revision {answer.running} {failed}: {reason}{standing}; {remedy}"
 
 
 def _env_remedy(reason: str) -> str:
@@ -263,12 +294,12 @@ def _env_remedy(reason: str) -> str:
     return ""
 
 
-def _standing(answer: Answer, current: Collection[str], applied: Collection[Applied]) -> str:
+def _standing(answer: Answer, current: Collection[str], applied: Collection[Applied], word: str) -> str:
     """Return what lasts and where the database is, once the run had a plan."""
     if answer.graph is None:
         return ""
     done = ", ".join(item.revision.revision for item in applied) or "nothing"
-    return f"; applied before: {done}; the database is at {', '.join(sorted(current)) or 'no revision'}"
+    return f"; {word} before: {done}; the database is at {', '.join(sorted(current)) or 'no revision'}"
 
 
 def unreached_message(answer: Answer, current: Collection[str]) -> str:
@@ -276,7 +307,5 @@ def unreached_message(answer: Answer, current: Collection[str]) -> str:
     cause = "nothing was committed" if set(current) == set(answer.current) else "not everything was committed"
     if answer.external:
         cause += ", because env.py had a transaction open before context.configure: commit that first"
-    found = ", ".join(sorted(current)) or "no revision"
-    return (
-        f"env.py ended without an error, but the database is at {found} instead of {', '.join(answer.targets)}: {cause}"
-    )
+    found, wanted = (", ".join(revisions) or "no revision" for revisions in (sorted(current), answer.targets))
+    return f"env.py ended without an error, but the database is at {found} instead of {wanted}: {cause}"

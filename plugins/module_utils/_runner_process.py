@@ -20,16 +20,31 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _alembic_runner,
     _connection,
     _revisions,
+    _run_downgrade,
     _run_info,
     _run_models,
+    _run_revision,
+    _run_staircase,
+    _run_stamp,
     _run_upgrade,
+    _run_validate,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import Project, secret_values
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import Answer
 
 # The files that travel. All are imported here, so that Ansible ships them.
-RUNNER = (_alembic_runner, _run_info, _run_models, _run_upgrade)
+RUNNER = (
+    _alembic_runner,
+    _run_downgrade,
+    _run_info,
+    _run_models,
+    _run_revision,
+    _run_staircase,
+    _run_stamp,
+    _run_upgrade,
+    _run_validate,
+)
 
 OUTPUT_LINES = 200
 OUTPUT_BYTES = 65536

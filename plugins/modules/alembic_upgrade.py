@@ -51,6 +51,11 @@ options:
     description:
       - Database to copy for O(scratch=database), where an extension can only be created by a superuser.
     type: str
+  scratch_baseline:
+    description:
+      - SQL file that is run in the scratch database first, for a history that starts from tables which something else makes, such as
+        C(create_all) of the application. C(pg_dump --schema-only --no-owner --no-privileges) writes one.
+    type: path
 extends_documentation_fragment:
   - pgsteward.postgres.connection
   - pgsteward.postgres.alembic
@@ -249,7 +254,7 @@ def main() -> None:
         supports_check_mode=True,
         **_alembic.ARGUMENT_RULES,
     )
-    _errors.run(module, lambda: _upgrade.run_upgrade(module))
+    _errors.run(module, lambda: _upgrade.Upgrade.run_module(module))
 
 
 if __name__ == "__main__":
