@@ -26,6 +26,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._journal import Journal
 from ansible_collections.pgsteward.postgres.plugins.module_utils._migration import Migration, Say, Told, stamped_with
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import Answer
+from ansible_collections.pgsteward.postgres.plugins.module_utils._severity import SEVERITIES
 from ansible_collections.pgsteward.postgres.plugins.module_utils._verify import Weighed
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class Compared:
     standing: tuple[Weighed, ...]
     accepted: tuple[Weighed, ...]
     extra: tuple[str, ...]
+
+    @property
+    def grave(self) -> tuple[Weighed, ...]:
+        """What keeps the database from being at the revision: all that stands but comments, the order of columns and the like."""
+        return tuple(item for item in self.standing if item.severity != SEVERITIES[-1])
 
     @classmethod
     def of(cls, weighed: Sequence[Weighed]) -> Compared:
@@ -142,10 +148,10 @@ class Stamp(Migration):
                 f"{failed}; nothing is stamped after a failure: run alembic_upgrade again, which goes on from there, {way_out}"
             )
         self._compare(connection, answer, tolerant=force)
-        standing = self.compared.standing if self.compared else ()
-        if standing:
+        grave = self.compared.grave if self.compared else ()
+        if grave:
             truth = f"what the history makes at {', '.join(answer.targets) or 'base'}"
-            text = _verify.summary(f"database {self.database}", truth, standing)
+            text = _verify.summary(f"database {self.database}", truth, grave)
             if not force:
                 raise StewardError(f"{text}; nothing was stamped: mend that, name it in accept, {way_out}")
             self.warn(f"{text}; it is stamped by force")

@@ -31,32 +31,6 @@ options:
     type: str
     choices: [none, additive]
     default: none
-  accept:
-    description:
-      - Differences that are accepted, as in M(pgsteward.postgres.schema_verify). They do not stand in the way of a stamp.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      object:
-        description:
-          - Object as a difference names it, such as C(index public.idx_users_email); C(*) and C(?) stand for any text and any character.
-        type: str
-        required: true
-      attribute:
-        description:
-          - Attribute as a difference names it.
-        type: str
-        default: '*'
-      reason:
-        description:
-          - Why this may differ.
-        type: str
-        required: true
-      until:
-        description:
-          - Last day on which it is accepted, as C(2026-12-31). Without it for good.
-        type: str
   lock_wait:
     description:
       - How long to wait for another run on the same database.
@@ -68,6 +42,7 @@ options:
     type: str
     default: 500ms
 extends_documentation_fragment:
+  - pgsteward.postgres.accept
   - pgsteward.postgres.connection
   - pgsteward.postgres.scratch
   - pgsteward.postgres.scratch.cache

@@ -49,20 +49,8 @@ options:
       - V(none) lists the revisions without their statements then.
     type: str
     choices: [none, instance, database, url]
-  scratch_url:
-    description:
-      - URL of a login with CREATEDB and neither SUPERUSER nor CREATEROLE (O(scratch=database)), or of an empty database (O(scratch=url)).
-    type: str
-  scratch_template:
-    description:
-      - Database to copy for O(scratch=database), where an extension can only be created by a superuser.
-    type: str
-  scratch_baseline:
-    description:
-      - SQL file that is run in the scratch database first, for a history that starts from tables which something else makes, such as
-        C(create_all) of the application. C(pg_dump --schema-only --no-owner --no-privileges) writes one.
-    type: path
 extends_documentation_fragment:
+  - pgsteward.postgres.scratch
   - pgsteward.postgres.connection
   - pgsteward.postgres.alembic
   - pgsteward.postgres.alembic.mutating

@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Writes a revision into the version table without running it, once the schema is what the history makes up to that revision. The
     history is replayed on a scratch database for that.
-  - An object that is missing, or not as the history makes it, stops the stamp. Objects that the history does not make are named in a
-    warning.
+  - An object that is missing, or not as the history makes it, stops the stamp; a comment or the order of columns does not. Objects that
+    the history does not make are named in a warning.
   - Nothing is stamped after a failure. When the journal C(pgsteward.journal) says that a run failed or was cut short in a revision
     that would count as applied, run M(pgsteward.postgres.alembic_upgrade) again instead.
   - A database that is stamped so already is no change, and is not compared.
@@ -28,33 +28,6 @@ options:
     type: list
     elements: str
     required: true
-  accept:
-    description:
-      - Differences that are accepted. They are returned apart and do not stop the stamp.
-      - An entry that fits no difference, or whose last day is over, is named in a warning.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      object:
-        description:
-          - Object as a difference names it, such as C(index public.idx_users_email); C(*) and C(?) stand for any text and any character.
-        type: str
-        required: true
-      attribute:
-        description:
-          - Attribute as a difference names it.
-        type: str
-        default: '*'
-      reason:
-        description:
-          - Why this may differ.
-        type: str
-        required: true
-      until:
-        description:
-          - Last day on which it is accepted, as C(2026-12-31). Without it for good.
-        type: str
   force:
     description:
       - Stamp though the schema differs, could not be compared, or an earlier run failed. The differences are returned all the same.
@@ -67,6 +40,7 @@ options:
       - Name of the database. Required with O(force) when there is anything to stamp, but for check mode.
     type: str
 extends_documentation_fragment:
+  - pgsteward.postgres.accept
   - pgsteward.postgres.connection
   - pgsteward.postgres.scratch
   - pgsteward.postgres.scratch.cache

@@ -78,9 +78,11 @@ options:
         type: str
   login_unix_socket:
     description: Directory of the server's Unix socket, the only way in that the module uses.
+    type: path
     default: /var/run/postgresql
   login_port:
     description: Port of the server, which is part of the socket's name.
+    type: int
     default: 5432
   login_user:
     description: The superuser, also the operating system's account of that name.

@@ -96,33 +96,6 @@ options:
     type: list
     elements: str
     default: []
-  accept:
-    description:
-      - Differences that are accepted. They are returned apart and do not fail the module.
-      - An entry that fits no difference, or whose last day is over, is named in a warning.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      object:
-        description:
-          - Object as a difference names it, such as C(index public.idx_users_email); C(*) and C(?) stand for any text and any character.
-        type: str
-        required: true
-      attribute:
-        description:
-          - Attribute as a difference names it.
-        type: str
-        default: '*'
-      reason:
-        description:
-          - Why this may differ.
-        type: str
-        required: true
-      until:
-        description:
-          - Last day on which it is accepted, as C(2026-12-31). Without it for good.
-        type: str
   fail_on:
     description:
       - The slightest severity that fails the module. V(never) only reports.
@@ -130,6 +103,7 @@ options:
     choices: [data_at_risk, wrong_results, slower, cosmetic, never]
     default: cosmetic
 extends_documentation_fragment:
+  - pgsteward.postgres.accept
   - pgsteward.postgres.connection
   - pgsteward.postgres.scratch
   - pgsteward.postgres.scratch.cache

@@ -6,15 +6,12 @@ import importlib.util
 import py_compile
 import textwrap
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
 from ansible_collections.pgsteward.postgres.plugins.module_utils import (
-    _alembic,
     _downgrade,
-    _history,
     _journal,
     _revisions,
     _run_downgrade,
@@ -26,35 +23,6 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._drift import D
 from ansible_collections.pgsteward.postgres.plugins.module_utils._journal import Entry
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import Answer, Applied, Failure, Revision
 from ansible_collections.pgsteward.postgres.plugins.module_utils._verify import Weighed
-from ansible_collections.pgsteward.postgres.plugins.modules import alembic_downgrade, alembic_stamp
-from yaml import safe_load
-
-# Documentation
-
-
-@pytest.mark.parametrize(
-    ("module", "arguments"),
-    [(alembic_downgrade, _downgrade.ARGUMENTS), (alembic_stamp, _stamp.ARGUMENTS)],
-    ids=["alembic_downgrade", "alembic_stamp"],
-)
-def test_documentation_and_arguments_agree(module: ModuleType, arguments: dict[str, dict[str, Any]]) -> None:
-    def plain(options: dict[str, Any], inner: str) -> dict[str, Any]:
-        return {
-            name: {
-                ("options" if key == inner else key): plain(value, inner) if key == inner else value
-                for key, value in option.items()
-                if key not in ("description", "no_log")
-            }
-            for name, option in options.items()
-        }
-
-    shared = {*_alembic.ARGUMENTS, *_alembic.MUTATING_ARGUMENTS}
-    if "pgsteward.postgres.scratch" in safe_load(module.DOCUMENTATION)["extends_documentation_fragment"]:
-        shared |= {*_history.ARGUMENTS}
-    own = {name: spec for name, spec in arguments.items() if name not in shared}
-    assert plain(safe_load(module.DOCUMENTATION)["options"], "suboptions") == plain(own, "options")
-    assert [name for name, entry in safe_load(module.RETURN).items() if "sample" not in entry] == []
-
 
 # Targets, as alembic itself understands them
 

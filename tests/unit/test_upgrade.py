@@ -5,28 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic, _upgrade
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _upgrade
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import Answer, Revision
-from ansible_collections.pgsteward.postgres.plugins.modules import alembic_upgrade
-from yaml import safe_load
 
 R1 = Revision("r1", "make r1", "versions/r1.py")
 PLAN = Answer(current=("r2",), targets=("r1",), pending=(R1,))
-
-
-def test_documentation_and_arguments_agree() -> None:
-    documented = {
-        name: {key: value for key, value in option.items() if key != "description"}
-        for name, option in safe_load(alembic_upgrade.DOCUMENTATION)["options"].items()
-    }
-    shared = {*_alembic.ARGUMENTS, *_alembic.MUTATING_ARGUMENTS}
-    own = {name: spec for name, spec in _upgrade.ARGUMENTS.items() if name not in shared}
-    own = {name: {key: value for key, value in spec.items() if key != "no_log"} for name, spec in own.items()}
-    assert documented == own
-
-
-def test_every_return_has_a_sample() -> None:
-    assert [name for name, entry in safe_load(alembic_upgrade.RETURN).items() if "sample" not in entry] == []
 
 
 @pytest.mark.parametrize(
