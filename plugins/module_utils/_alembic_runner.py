@@ -21,7 +21,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Graph = dict[str, dict[str, Any]]  # revision -> down (all it needs, dependencies too), message, path, labels
 
 # As alembic reads them: an optional branch, an optional starting revision, a signed number of steps.
-_RELATIVE = re.compile(r"(?:.+?@)?\w*?[+-]\d+")
+RELATIVE = re.compile(r"(?:.+?@)?\w*?[+-]\d+")
 _IDENTITY = (
     "SELECT pg_catalog.current_database(), "
     "pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), 'YYYYMMDDHH24MISSUS'), "
@@ -128,7 +128,7 @@ def resolve_target(target: str, script: Any, graph: Graph, current: Sequence[str
         raise RunnerError(f"the project has {len(heads)} heads ({', '.join(heads)}): write heads, or one of them")
     if target in ("head", "heads"):
         return heads
-    relative = _RELATIVE.fullmatch(target)
+    relative = RELATIVE.fullmatch(target)
     if target == "base" or target.endswith("@base") or (relative and "-" in target and target not in graph):
         raise RunnerError(f"revision {target!r} leads back, and an upgrade never goes back")
     labels = {label for entry in graph.values() for label in entry["labels"]}
@@ -267,6 +267,9 @@ class Run:
     report: Report
     script: Any
     metadata: Any = None
+    graph: Graph = field(default_factory=dict)
+    current: Sequence[str] = ()
+    table: tuple[str, str | None] | None = None
     ran: bool = False
     failure: BaseException | None = None
     permit: Permit = granted
@@ -282,6 +285,25 @@ class Run:
     def steps(self, _heads: Sequence[str], _context: Any) -> Iterator[Any]:
         """Yield alembic's steps, for an action that migrates."""
         yield from ()
+
+    def read(self, context: Any) -> None:
+        """Read the revisions and the version table, and report what every action knows then."""
+        table = (context.version_table, context.version_table_schema)
+        if self.table not in (None, table):
+            raise RunnerError("env.py uses several version tables: choose one by x or environment")
+        self.table = table
+        search_path = json.loads(raw(context.connection, [SEARCH_PATH])[0])
+        self.graph, notes = read_graph(self.script)
+        self.current = sorted(context.get_current_heads())
+        self.report(
+            current=self.current,
+            heads=sorted(self.script.get_heads()),
+            version_table=table[0],
+            version_table_schema=table[1],
+            search_path=search_path,
+            target_metadata=self.metadata is not None,
+            notes=notes,
+        )
 
     def hook(self, environment: Any) -> None:
         """Replace configure on the instance: options of the constructor are overwritten by env files."""

@@ -6,13 +6,12 @@ from __future__ import annotations
 import ast
 import dis
 import inspect
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ._alembic_runner import _RELATIVE, RunnerError, closure, describe, match_target, maximal
+from ._alembic_runner import RELATIVE, RunnerError, closure, describe, match_target, maximal
 from ._run_upgrade import Offline, Upgrade
 
 if TYPE_CHECKING:
@@ -61,21 +60,9 @@ class Downgrade(Upgrade):
             " nothing was run"
         )
 
-    def steps(self, heads: Sequence[str], _context: Any) -> Iterator[Any]:
-        """Yield alembic's step back for each revision; whoever asks for the next one has committed the last."""
-        from alembic.runtime.migration import MigrationStep
-
-        if sorted(heads) != self.current:
-            raise RunnerError("another run changed the revision of this database meanwhile: run again")
-        for revision in self.pending:
-            item = self.script.get_revision(revision)
-            self.report(running=revision, autocommit=False, asks="revision")
-            self.permit()
-            started = time.monotonic()
-            step = MigrationStep.downgrade_from_script(self.script.revision_map, item)
-            step.migration_fn = self.statements.during(step.migration_fn, revision, self.report)
-            yield step
-            self.report(applied={"revision": revision, "seconds": round(time.monotonic() - started, 3)})
+    def step_of(self, item: Any) -> Any:
+        """Return alembic's step back from a revision."""
+        return _step_back(self.script, item)
 
 
 @dataclass
@@ -84,15 +71,15 @@ class OfflineDowngrade(Offline):
 
     command: ClassVar[str] = "downgrade"
 
-    def steps(self, _heads: Sequence[str], _context: Any) -> Iterator[Any]:
-        """Yield alembic's step back for each revision of the request."""
-        from alembic.runtime.migration import MigrationStep
+    def step_of(self, item: Any) -> Any:
+        """Return alembic's step back from a revision."""
+        return _step_back(self.script, item)
 
-        for revision in self.request["pending"]:
-            item = self.script.get_revision(revision)
-            step = MigrationStep.downgrade_from_script(self.script.revision_map, item)
-            step.migration_fn = self.statements.during(step.migration_fn, revision, self.report)
-            yield step
+
+def _step_back(script: Any, item: Any) -> Any:
+    from alembic.runtime.migration import MigrationStep
+
+    return MigrationStep.downgrade_from_script(script.revision_map, item)
 
 
 # Which revisions are taken back
@@ -105,7 +92,7 @@ def way_back(target: str, script: Any, graph: Graph, current: Sequence[str]) -> 
     """
     have = closure(graph, current)
     at = f"the database is at {', '.join(current) or 'no revision'}"
-    relative = bool(_RELATIVE.fullmatch(target)) and target not in graph
+    relative = bool(RELATIVE.fullmatch(target)) and target not in graph
     labels = {label for entry in graph.values() for label in entry["labels"]}
     if target in ("head", "heads") or (relative and target.startswith("+")):
         raise RunnerError(f"revision {target!r} leads forward, and a downgrade only goes back: use alembic_upgrade")

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
 
-from ._alembic_runner import SEARCH_PATH, Run, RunnerError, maximal, raw, read_graph, resolve_target
+from ._alembic_runner import Run, maximal, resolve_target
 
 _CREATED = re.compile(r"^[ \t]*Create Date:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 
@@ -16,34 +15,19 @@ _CREATED = re.compile(r"^[ \t]*Create Date:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 class Info(Run):
     """The run that only looks: at the revisions, at the models, and where the database stands among them."""
 
-    table: tuple[str, str | None] | None = None
-
     def work(self, context: Any, migrate: Callable[[], None]) -> None:
         """Report all that the project says; the database itself is read by the module."""
-        table = (context.version_table, context.version_table_schema)
-        if self.table not in (None, table):
-            raise RunnerError("env.py looks at several version tables: choose one by x or environment")
-        self.table = table
-        search_path = json.loads(raw(context.connection, [SEARCH_PATH])[0])
-        graph, notes = read_graph(self.script)
-        current = sorted(context.get_current_heads())
+        self.read(context)
         targets = [
             revision
             for target in self.request["targets"]
-            for revision in resolve_target(target, self.script, graph, current)
+            for revision in resolve_target(target, self.script, self.graph, self.current)
         ]
         self.report(
-            current=current,
-            heads=sorted(self.script.get_heads()),
-            version_table=table[0],
-            version_table_schema=table[1],
-            search_path=search_path,
-            target_metadata=self.metadata is not None,
-            notes=notes,
-            targets=maximal(graph, targets),
-            graph=graph,
+            targets=maximal(self.graph, targets),
+            graph=self.graph,
             looked={
-                "files": {revision: file_facts(self.script.get_revision(revision)) for revision in graph},
+                "files": {revision: file_facts(self.script.get_revision(revision)) for revision in self.graph},
                 "models": models_of(self.metadata, context),
             },
         )

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ._alembic_runner import _RELATIVE, SEARCH_PATH, Run, RunnerError, closure, maximal, raw, read_graph, resolve_target
+from ._alembic_runner import RELATIVE, Run, RunnerError, closure, maximal, resolve_target
 
 if TYPE_CHECKING:
     from ._alembic_runner import Graph
@@ -19,12 +18,9 @@ if TYPE_CHECKING:
 class Stamp(Run):
     """The run that sets the version. Request: targets; outside of check mode expected, the version table's rows as they were planned on."""
 
-    graph: Graph = field(default_factory=dict)
-    current: Sequence[str] = ()
     asked: Sequence[str] = ()
     after: Sequence[str] = ()
     whole: bool = False  # the rows are replaced all together
-    table: tuple[str, str | None] | None = None
 
     command: ClassVar[str] = "stamp"
 
@@ -43,13 +39,7 @@ class Stamp(Run):
 
     def plan(self, context: Any) -> None:
         """Work out what the version table is to hold, and report it."""
-        table = (context.version_table, context.version_table_schema)
-        if self.table not in (None, table):
-            raise RunnerError("env.py uses several version tables: choose one by x or environment")
-        self.table = table
-        search_path = json.loads(raw(context.connection, [SEARCH_PATH])[0])
-        self.graph, notes = read_graph(self.script)
-        self.current = sorted(context.get_current_heads())
+        self.read(context)
         self.asked = wanted(self.request["targets"], self.script, self.graph)
         # What alembic can start from: rows without a file, and rows below others, are none of its own making.
         sound = maximal(self.graph, [revision for revision in self.current if revision in self.graph])
@@ -57,17 +47,7 @@ class Stamp(Run):
         based = self.asked[0] not in self.graph
         self.after = stepped if based else joined(self.graph, sound, self.asked)
         self.whole = self.current != sound or self.after != stepped
-        self.report(
-            current=self.current,
-            heads=sorted(self.script.get_heads()),
-            version_table=table[0],
-            version_table_schema=table[1],
-            search_path=search_path,
-            target_metadata=self.metadata is not None,
-            notes=notes,
-            targets=self.after,
-            graph=self.graph,
-        )
+        self.report(targets=self.after, graph=self.graph)
 
     def steps(self, heads: Sequence[str], _context: Any) -> Iterator[Any]:
         """Yield alembic's steps to the wanted rows: from those that are there, or from none."""
@@ -91,7 +71,7 @@ def wanted(targets: Sequence[str], script: Any, graph: Graph) -> tuple[str, ...]
         if branch and branch not in labels | set(graph):
             raise RunnerError(f"the project has no branch {branch!r}: it has {', '.join(sorted(labels)) or 'none'}")
         return (bases[0],)
-    relative = [target for target in targets if _RELATIVE.fullmatch(target) and target not in graph]
+    relative = [target for target in targets if RELATIVE.fullmatch(target) and target not in graph]
     if relative:
         raise RunnerError(f"revision {relative[0]!r} is relative: name the revision itself, heads or base")
     found = [revision for target in targets for revision in resolve_target(target, script, graph, ())]

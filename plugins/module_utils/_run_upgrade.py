@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ._alembic_runner import SEARCH_PATH, Run, RunnerError, closure, maximal, raw, read_graph, resolve_target
+from ._alembic_runner import Run, RunnerError, closure, maximal, resolve_target
 
 if TYPE_CHECKING:
-    from ._alembic_runner import Graph, Report
+    from ._alembic_runner import Report
 
 _SHOWN_STATEMENTS = 500  # of one revision; a revision that fills tables may run millions
 _SHOWN_CHARACTERS = 20000  # of one statement
@@ -23,10 +22,7 @@ _SHOWN_CHARACTERS = 20000  # of one statement
 class Upgrade(Run):
     """The run towards the targets."""
 
-    graph: Graph = field(default_factory=dict)
     pending: Sequence[str] = ()
-    current: Sequence[str] = ()
-    table: tuple[str, str | None] | None = None
     statements: Statements = field(default_factory=lambda: Statements())
 
     def work(self, context: Any, migrate: Callable[[], None]) -> None:
@@ -40,22 +36,7 @@ class Upgrade(Run):
 
     def plan(self, context: Any) -> None:
         """Work out the pending revisions, and report all that is known before anything is written."""
-        table = (context.version_table, context.version_table_schema)
-        if self.table not in (None, table):
-            raise RunnerError("env.py runs the migrations of several version tables: choose one by x or environment")
-        self.table = table
-        search_path = json.loads(raw(context.connection, [SEARCH_PATH])[0])
-        self.graph, notes = read_graph(self.script)
-        self.current = sorted(context.get_current_heads())
-        self.report(
-            current=self.current,
-            heads=sorted(self.script.get_heads()),
-            version_table=table[0],
-            version_table_schema=table[1],
-            search_path=search_path,
-            target_metadata=self.metadata is not None,
-            notes=notes,
-        )
+        self.read(context)
         unknown = [revision for revision in self.current if revision not in self.graph]
         if unknown:
             raise RunnerError(
@@ -77,8 +58,6 @@ class Upgrade(Run):
 
     def steps(self, heads: Sequence[str], _context: Any) -> Iterator[Any]:
         """Yield alembic's step for each pending revision; whoever asks for the next one has committed the last."""
-        from alembic.runtime.migration import MigrationStep
-
         if sorted(heads) != self.current:
             raise RunnerError("another run changed the revision of this database meanwhile: run again")
         for revision in self.pending:
@@ -86,10 +65,14 @@ class Upgrade(Run):
             self.report(running=revision, autocommit=False, asks="revision")
             self.permit()
             started = time.monotonic()
-            step = MigrationStep.upgrade_from_script(self.script.revision_map, item)
-            step.migration_fn = self.statements.during(step.migration_fn, revision, self.report)
-            yield step
+            yield self.statements.step(self.step_of(item), revision, self.report)
             self.report(applied={"revision": revision, "seconds": round(time.monotonic() - started, 3)})
+
+    def step_of(self, item: Any) -> Any:
+        """Return alembic's step for a revision."""
+        from alembic.runtime.migration import MigrationStep
+
+        return MigrationStep.upgrade_from_script(self.script.revision_map, item)
 
 
 @dataclass
@@ -110,6 +93,11 @@ class Statements:
             self.texts.append(text[:_SHOWN_CHARACTERS] + " \u2026" if cut else text)
         else:
             self.more += 1
+
+    def step(self, step: Any, revision: str, report: Report) -> Any:
+        """Return alembic's step for a revision as one whose statements are kept."""
+        step.migration_fn = self.during(step.migration_fn, revision, report)
+        return step
 
     def during(self, function: Callable[..., None], revision: str, report: Report) -> Callable[..., None]:
         """Return a revision's function as one whose statements are kept, and reported however it ends."""
@@ -176,10 +164,11 @@ class Offline(Run):
 
     def steps(self, _heads: Sequence[str], _context: Any) -> Iterator[Any]:
         """Yield alembic's step for each revision of the request."""
+        for revision in self.request["pending"]:
+            yield self.statements.step(self.step_of(self.script.get_revision(revision)), revision, self.report)
+
+    def step_of(self, item: Any) -> Any:
+        """Return alembic's step for a revision."""
         from alembic.runtime.migration import MigrationStep
 
-        for revision in self.request["pending"]:
-            item = self.script.get_revision(revision)
-            step = MigrationStep.upgrade_from_script(self.script.revision_map, item)
-            step.migration_fn = self.statements.during(step.migration_fn, revision, self.report)
-            yield step
+        return MigrationStep.upgrade_from_script(self.script.revision_map, item)

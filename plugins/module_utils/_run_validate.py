@@ -27,13 +27,11 @@ LEAVES, ENTERS = "COMMIT", "BEGIN"
 class Validate(Run):
     """The run that only looks: at the files, at the graph, and where the database stands in it."""
 
-    table: tuple[str, str | None] | None = None
-
     def work(self, context: Any, migrate: Callable[[], None]) -> None:
         """Report what the files say, and what is pending where that can be told."""
         table = (context.version_table, context.version_table_schema)
         if self.table not in (None, table):
-            raise RunnerError("env.py looks at several version tables: choose one by x or environment")
+            raise RunnerError("env.py uses several version tables: choose one by x or environment")
         self.table = table
         self.report(
             version_table=table[0],

@@ -475,7 +475,7 @@ def test_several_version_tables_are_refused(info: Info, tmp_path: Path) -> None:
         + "    context.configure(connection=connection, version_table='second')\n    context.run_migrations()\n"
     )
     trees.write_tree(tmp_path, trees.chain(1), env)
-    assert "env.py looks at several version tables: choose one by x or environment" in info().msg
+    assert "env.py uses several version tables: choose one by x or environment" in info().msg
 
 
 @pytest.mark.skipif(
