@@ -16,11 +16,12 @@ NEXT_ACTIONS: Mapping[str, str] = {
     "fresh": "Run the playbook migrate: it applies every revision.",
     "managed": "Nothing is to be done; the playbook verify says whether the schema is what the revision says.",
     "behind": "Run the playbook migrate, first with --check --diff: it applies what is pending.",
-    "ahead": "Leave the database as it is and bring the project to its revision; the way back is `alembic downgrade`, after a dump.",
-    "legacy": "Compare the tables with the snapshot of each revision by schema_verify, and stamp only the one that fits; do not migrate before.",
+    "ahead": "Leave the database as it is and bring the project to its revision; the way back is the playbook downgrade, after a dump.",
+    "legacy": "Run the playbook adopt before anything else: it stamps the revision that the tables match, on proof, and schema_verify"
+    " shows what differs from one.",
     "partial": "Run the playbook verify to see all that is missing, and restore that before the playbook migrate runs again.",
-    "diverged": "Make project and database agree before anything else runs: bring the missing files back, or stamp the"
-    " revision whose snapshot fits by schema_verify.",
+    "diverged": "Make project and database agree before anything else runs: bring the missing files back, or run the playbook stamp,"
+    " which looks whether the schema is that of the revision.",
     "foreign": "Run nothing here before login_db, project and section are checked: use the project that made this database.",
 }
 
@@ -128,6 +129,11 @@ def _unversioned(facts: Facts) -> Verdict:
         evidence.append(f"Other version tables are there: {some(facts.others)}.")
     if not facts.tables:
         return Verdict("fresh", (*evidence, "There are no tables."))
+    if facts.others and facts.models is not None and not facts.models.present:
+        # Another project keeps its tables here, and its revision with them.
+        return Verdict(
+            "fresh", (*evidence, f"There are tables, none of the models: {some(facts.tables)}.", _shares(facts.models))
+        )
     evidence.append(f"There are tables: {some(facts.tables)}.")
     if facts.models is not None:
         evidence.append(_shares(facts.models))

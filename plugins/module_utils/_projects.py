@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 PROJECT_KEYS = frozenset({"name", "source", "config", "requirements", "databases"})
-DATABASE_KEYS = frozenset({"name", "section", "user", "revision", "x", "verify"})
+DATABASE_KEYS = frozenset({"name", "section", "user", "revision", "x", "extensions", "validate", "verify"})
 VERIFY_DEFAULTS: Mapping[str, Any] = {
     "truth": "metadata",
     "snapshot": None,
@@ -20,17 +20,30 @@ VERIFY_DEFAULTS: Mapping[str, Any] = {
     "accept": [],
     "fail_on": "cosmetic",
 }
+VALIDATE_DEFAULTS: Mapping[str, Any] = {"fail_on": "error", "ignore": []}
+SEVERITIES = ("error", "warning", "never")
+CHECK_KEYS = frozenset({"name", "url", "status", "retries", "command"})
+# Directories beside those of the projects, on the migration host.
+RESERVED = frozenset({"tools", "wheels"})
 # What the playbook `migrate` takes care of; of the other states a report says why, and what to do.
 ORDINARY_STATES = frozenset({"fresh", "behind", "managed"})
 SCRATCH_KEYS = frozenset({"kind", "url", "template"})
 
 
-def databases(projects: Sequence[Mapping[str, Any]], directory: str) -> list[dict[str, Any]]:
-    """Return one record per database of `projects`, with the paths of its project below `directory` on the migration host."""
+def databases(
+    projects: Sequence[Mapping[str, Any]], directory: str, only: str | None = None, preview: str | None = None
+) -> list[dict[str, Any]]:
+    """Return one record per database of `projects`, with the paths of its project below `directory` on the migration host.
+
+    only: the database to limit it to, by its name, or as project/name where several projects have one of that name.
+    preview: a directory that has the projects' files instead; the environments stay where they are.
+    """
+    files = preview or directory
     return [
         {
             "project": project["name"],
-            "directory": f"{directory}/{project['name']}/project",
+            "source": project.get("source"),
+            "directory": f"{files}/{project['name']}/project",
             "virtualenv": f"{directory}/{project['name']}/venv",
             "config": project.get("config", "alembic.ini"),
             "name": database["name"],
@@ -38,10 +51,13 @@ def databases(projects: Sequence[Mapping[str, Any]], directory: str) -> list[dic
             "user": database.get("user", f"{database['name']}_migrator"),
             "revision": database.get("revision", "heads"),
             "x": database.get("x", []),
-            "verify": verification(project, database, f"{directory}/{project['name']}/project"),
+            "extensions": database.get("extensions", []),
+            "validate": {**VALIDATE_DEFAULTS, **(database.get("validate") or {})},
+            "verify": verification(project, database, f"{files}/{project['name']}/project"),
         }
         for project in projects
         for database in project["databases"]
+        if only in (None, "", database["name"], f"{project['name']}/{database['name']}")
     ]
 
 
@@ -133,14 +149,18 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def findings(projects: Any, passwords: Any, scratch: Any) -> list[str]:
-    """Return one line for each thing that is wrong with the inputs of pg_migrate; nothing for values of a wrong type,
-    which the specification reports."""
+def findings(inputs: Mapping[str, Any]) -> list[str]:
+    """Return one line for each thing that is wrong with the inputs of pg_migrate, by their names without the prefix.
+
+    Nothing for values of a wrong type, which the specification reports.
+    """
+    projects, passwords, scratch = (inputs.get(name) for name in ("projects", "passwords", "scratch"))
     if not isinstance(projects, list) or not isinstance(passwords, Mapping) or not isinstance(scratch, Mapping):
         return []
     found = [f"pg_migrate_scratch: unknown key {key}" for key in sorted(scratch.keys() - SCRATCH_KEYS)]
     if scratch.get("kind") in ("database", "url") and not scratch.get("url"):
         found.append(f"pg_migrate_scratch: kind {scratch['kind']} needs a url")
+    found += _check_findings(inputs.get("checks") or [])
     for index, project in enumerate(projects):
         where = f"pg_migrate_projects[{index}]"
         if (
@@ -150,24 +170,70 @@ def findings(projects: Any, passwords: Any, scratch: Any) -> list[str]:
         ):
             found.append(f"{where}: needs a name and a list of databases")
             continue
+        if project["name"] in RESERVED:
+            found.append(f"{where}: the name {project['name']} is taken by a directory of the role: choose another")
         found += [f"{where}: unknown key {key}" for key in sorted(project.keys() - PROJECT_KEYS)]
         for place, database in enumerate(project["databases"]):
-            if not isinstance(database, Mapping) or not database.get("name"):
-                found.append(f"{where}.databases[{place}]: needs a name")
-                continue
-            found += [
-                f"{where}.databases[{place}]: unknown key {key}" for key in sorted(database.keys() - DATABASE_KEYS)
-            ]
-            found += _verify_findings(f"{where}.databases[{place}].verify", database.get("verify"))
-            user = database.get("user", f"{database['name']}_migrator")
-            if not passwords.get(user):
-                found.append(
-                    f"pg_migrate_passwords has no entry for {user}, who migrates {database['name']}: put it into the vault"
-                )
+            found += _database_findings(f"{where}.databases[{place}]", database, passwords)
     if found:
         return found
     names = Counter(project["name"] for project in projects)
     found += [f"pg_migrate_projects: {name} is listed {count} times" for name, count in names.items() if count > 1]
+    return found or _only_findings(projects, inputs.get("database"))
+
+
+def _database_findings(where: str, database: Any, passwords: Mapping[str, Any]) -> list[str]:
+    if not isinstance(database, Mapping) or not database.get("name"):
+        return [f"{where}: needs a name"]
+    found = [f"{where}: unknown key {key}" for key in sorted(database.keys() - DATABASE_KEYS)]
+    if not isinstance(database.get("extensions", []), list):
+        found.append(f"{where}.extensions: needs a list of names")
+    found += _validate_findings(f"{where}.validate", database.get("validate"))
+    found += _verify_findings(f"{where}.verify", database.get("verify"))
+    user = database.get("user", f"{database['name']}_migrator")
+    if not passwords.get(user):
+        found.append(
+            f"pg_migrate_passwords has no entry for {user}, who migrates {database['name']}: put it into the vault"
+        )
+    return found
+
+
+def _only_findings(projects: Sequence[Mapping[str, Any]], only: str | None) -> list[str]:
+    """Return what is wrong with the name of the one database that a run is limited to."""
+    if not only or databases(projects, "", only):
+        return []
+    names = ", ".join(record["name"] for record in databases(projects, ""))
+    return [f"pg_migrate_database: no project has a database {only}; there are: {names or 'none'}"]
+
+
+def _check_findings(checks: Sequence[Any]) -> list[str]:
+    found = []
+    for index, check in enumerate(checks):
+        where = f"pg_migrate_checks[{index}]"
+        if (
+            not isinstance(check, Mapping)
+            or not check.get("name")
+            or bool(check.get("url")) == bool(check.get("command"))
+        ):
+            found.append(f"{where}: needs a name, and either url or command")
+            continue
+        found += [f"{where}: unknown key {key}" for key in sorted(check.keys() - CHECK_KEYS)]
+        if check.get("command") and not isinstance(check["command"], list):
+            found.append(f"{where}: command needs a list of words, as no shell reads it")
+    return found
+
+
+def _validate_findings(where: str, validate: Any) -> list[str]:
+    if validate is None:
+        return []
+    if not isinstance(validate, Mapping):
+        return [f"{where}: needs keys such as fail_on and ignore"]
+    found = [f"{where}: unknown key {key}" for key in sorted(validate.keys() - VALIDATE_DEFAULTS.keys())]
+    if validate.get("fail_on", "error") not in SEVERITIES:
+        found.append(f"{where}: fail_on {validate['fail_on']} is none of {', '.join(SEVERITIES)}")
+    for index, entry in enumerate(validate.get("ignore") or []):
+        if not isinstance(entry, Mapping) or not entry.get("check") or not entry.get("reason"):
+            found.append(f"{where}.ignore[{index}]: needs a check and a reason")
     return found
 
 
