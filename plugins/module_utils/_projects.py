@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 PROJECT_KEYS = frozenset({"name", "source", "config", "requirements", "databases"})
-DATABASE_KEYS = frozenset({"name", "section", "user", "revision", "x", "extensions", "validate", "verify"})
+DATABASE_KEYS = frozenset({"name", "section", "user", "revision", "x", "extensions", "baseline", "validate", "verify"})
 VERIFY_DEFAULTS: Mapping[str, Any] = {
-    "truth": "metadata",
+    "truth": "history",
     "snapshot": None,
     "spec": None,
     "schemas": [],
@@ -52,6 +52,7 @@ def databases(
             "revision": database.get("revision", "heads"),
             "x": database.get("x", []),
             "extensions": database.get("extensions", []),
+            "baseline": _below(f"{files}/{project['name']}/project", database.get("baseline")),
             "validate": {**VALIDATE_DEFAULTS, **(database.get("validate") or {})},
             "verify": verification(project, database, f"{files}/{project['name']}/project"),
         }
@@ -61,10 +62,14 @@ def databases(
     ]
 
 
+def _below(directory: str, path: str | None) -> str | None:
+    return None if path is None else str(PurePosixPath(directory) / path)
+
+
 def verification(project: Mapping[str, Any], database: Mapping[str, Any], directory: str) -> dict[str, Any]:
     """Return how a database is verified, with paths below the project's `directory`: as its key `verify` says.
 
-    Without that, the histories that ship with the collection have a snapshot for each revision; others have their models.
+    Without that, the histories that ship with the collection have a snapshot for each revision; others are compared with their history.
     """
     shipped = (
         {}
@@ -74,7 +79,7 @@ def verification(project: Mapping[str, Any], database: Mapping[str, Any], direct
     record = {**VERIFY_DEFAULTS, **(database.get("verify") or shipped)}
     return {
         **record,
-        **{key: str(PurePosixPath(directory) / record[key]) for key in ("snapshot", "spec") if record[key] is not None},
+        **{key: _below(directory, record[key]) for key in ("snapshot", "spec")},
     }
 
 

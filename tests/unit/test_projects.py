@@ -29,6 +29,7 @@ def test_databases_fill_in_what_is_usual() -> None:
         "revision": "heads",
         "x": [],
         "extensions": [],
+        "baseline": None,
         "validate": {"fail_on": "error", "ignore": []},
         "verify": {
             **_projects.VERIFY_DEFAULTS,
@@ -163,9 +164,9 @@ def test_a_dry_run_reads_copies_with_the_environments_that_are_there() -> None:
     assert record["verify"]["snapshot"].startswith("/tmp/preview/shop/project/")  # noqa: S108
 
 
-def test_projects_of_ones_own_are_verified_by_their_models() -> None:
+def test_projects_of_ones_own_are_verified_by_their_history() -> None:
     (record,) = _projects.databases([{**SHOP, "source": "/srv/shop"}], "/opt/pgsteward")
-    assert record["verify"]["truth"] == "metadata"
+    assert record["verify"]["truth"] == "history"
     named = {**SHOP, "databases": [{"name": "orders", "verify": {"truth": "spec", "spec": "promises.yml"}}]}
     (record,) = _projects.databases([named], "/opt/pgsteward")
     assert record["verify"]["spec"] == "/opt/pgsteward/shop/project/promises.yml"
