@@ -150,3 +150,46 @@ def test_a_password_in_a_statement_is_masked(secret_role: dict[str, Any], upgrad
         assert not ran.failed, ran.msg
         assert "********" in str(ran.result["sql"])
         assert support.PASSWORD not in ran.text
+
+
+PRINTING = 'print(context.config.get_main_option("sqlalchemy.url"))\n'
+ELSEWHERE = 'context.script.version_locations = [context.config.get_main_option("here") + "/migrations/versions"]\n'
+SEVERAL = {
+    **trees.BRANCHES,
+    "bound": trees.revision("bound", "left1", BIND.replace("t_r1", "t_left1").replace("t_r2", "t_bound")),
+}
+
+
+@pytest.mark.parametrize(
+    ("revisions", "env", "method"),
+    [
+        (trees.chain(3), trees.SYNC, "offline"),
+        (trees.chain(3), trees.BEGIN, "offline"),
+        (trees.chain(3), trees.FROM_ENVIRONMENT, "offline"),
+        (trees.chain(3), trees.sync_env(before=PRINTING), "offline"),
+        (trees.chain(3), trees.sync_env(before=ELSEWHERE), "offline"),
+        (trees.chain(500), trees.SYNC, "offline"),
+        (trees.BRANCHES, trees.SYNC, "offline"),
+        (SEVERAL, trees.SYNC, "replay"),
+        (BOUND, trees.sync_env(before=PRINTING), "replay"),
+    ],
+    ids=["sync", "begin", "DATABASE_URL", "prints its password", "locations", "500", "branches", "branches bound", "prints bound"],
+)  # fmt: skip
+def test_every_pending_revision_of_every_tree_is_shown(
+    revisions: dict[str, str], env: str, method: str, monkeypatch: pytest.MonkeyPatch, collections: Path, tmp_path: Path
+) -> None:
+    """No revision without its statements, and the way that they were found is named. An async env.py has its turn in test_versions."""
+    support.use_server(monkeypatch, support.LOCAL_MAJOR)
+    database = support.create_database("pgsteward_test_shown")
+    try:
+        trees.write_tree(tmp_path, revisions, env)
+        options = {"project": str(tmp_path), "url": database.url.replace("://", "+psycopg://")}
+        checked = support.run_module(collections, "alembic_upgrade", options, check=True)
+        assert checked.result["sql_method"] == method, checked.text
+        shown = checked.result["diff"]["after"].split("applied: ")[1:]
+        assert len(shown) == len(revisions) == len(checked.result["pending"])
+        assert all("CREATE TABLE" in text for text in shown)
+        assert database.parts["password"] not in checked.text
+        assert database.relations() == []
+    finally:
+        support.drop_database(database.name)
