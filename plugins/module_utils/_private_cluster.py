@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import pwd
@@ -15,12 +14,13 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ansible_collections.pgsteward.postgres.plugins.module_utils._children import bound_to_parent
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
@@ -48,7 +48,6 @@ _SETTINGS: Mapping[str, str] = {
     "max_parallel_maintenance_workers": "0",
     "log_min_error_statement": "panic",  # a statement may hold a password
 }
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 # The server's programs
@@ -155,26 +154,11 @@ class _Programs:
                 stdout=self.log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # an interrupt from the terminal is for us
-                preexec_fn=_bound_to_parent(),
+                preexec_fn=bound_to_parent(signal.SIGQUIT),
                 **become,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise StewardError(f"{self.binaries / program} cannot be run: {error}") from None
-
-
-def _bound_to_parent() -> Callable[[], None]:
-    """Return what a child calls so that the kernel ends it when we end, however that comes about.
-
-    A change of account takes this back, so it must come after that, as it does in subprocess.
-    """
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def bind() -> None:
-        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGQUIT))
-        if os.getppid() != parent:  # too late
-            os._exit(1)
-
-    return bind
 
 
 def _account() -> pwd.struct_passwd | None:

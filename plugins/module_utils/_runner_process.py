@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import select
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -30,6 +29,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _run_validate,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import Project, secret_values
+from ansible_collections.pgsteward.postgres.plugins.module_utils._children import bound_to_parent
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import Answer
 
@@ -49,7 +49,6 @@ RUNNER = (
 OUTPUT_LINES = 200
 OUTPUT_BYTES = 65536
 TICK = 0.05  # seconds between two looks of a watch
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # The alembic command line has no directory of ours on its path; actions are found by the package they stand in.
 _START = """\
@@ -100,7 +99,8 @@ class Runner:
                 cwd=project.directory,
                 env={**os.environ, **plain},
                 pass_fds=(theirs,),
-                preexec_fn=_bound_to_parent(),
+                # Whoever holds no lock must not migrate.
+                preexec_fn=bound_to_parent(signal.SIGKILL),
             )
         except (OSError, subprocess.SubprocessError) as error:
             os.close(self._answer)
@@ -181,18 +181,6 @@ class Runner:
         os.close(self._answer)
         self._output.close()
         self._sources.cleanup()
-
-
-def _bound_to_parent() -> Callable[[], None]:
-    """Return what a child calls so that the kernel ends it when we end: whoever holds no lock must not migrate."""
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def bind() -> None:
-        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
-        if os.getppid() != parent:  # too late
-            os._exit(1)
-
-    return bind
 
 
 def masked(answer: Answer, secrets: frozenset[str]) -> Answer:
