@@ -121,8 +121,9 @@ class Adoption:
                 _runner_lock.end_orphans(connection, self.place, self.say)
             looked = self._look(connection)
             self.told = _told(looked)
-            if looked.current or not _alembic.has_tables(connection):
-                return self._nothing_to_adopt(looked)
+            verdict = _alembic_state.decide(_alembic_info.facts_of(looked, self.project.directory))
+            if verdict.state != self.told["state"]:
+                return self._nothing_to_adopt(looked, verdict)
             self.say("legacy database detected")
             self._refuse_after_failure(connection, looked)
             case = self._case(connection, looked)
@@ -148,15 +149,15 @@ class Adoption:
         params = {**self.params, "revision": self.params["revision"] or ["heads"]}
         return _alembic_info.look(self.project, self.place, connection, params, self.temporary, self.warn)
 
-    def _nothing_to_adopt(self, looked: _alembic_info.Looked) -> dict[str, Any]:
-        """Return the result for a database that has a revision already, or no table."""
+    def _nothing_to_adopt(self, looked: _alembic_info.Looked, verdict: _alembic_state.Verdict) -> dict[str, Any]:
+        """Return the result for a database that has a revision already, or no table of this project."""
+        if verdict.state in ("diverged", "foreign"):
+            self.warn(" ".join((*verdict.evidence, verdict.next_action)))
         if looked.current:
             self.say(f"stamped with revision {', '.join(looked.current)}")
-            state = _alembic_state.decide(_alembic_info.facts_of(looked, self.project.directory)).state
         else:
             self.say("fresh database detected")
-            state = "fresh"
-        return {**self.told, "state": state, "changed": False, "current": list(looked.current), "diff": {}}
+        return {**self.told, "state": verdict.state, "changed": False, "current": list(looked.current), "diff": {}}
 
     def _refuse_after_failure(self, connection: psycopg.Connection[Any], looked: _alembic_info.Looked) -> None:
         """Raise StewardError where a run of ours did not come to its end: what it left is no revision."""
@@ -257,8 +258,7 @@ class Adoption:
             message = _revisions.failure_message(ended.answer, current, ended.how, ())
             self.told |= {"current": current, "output": ended.output, "repaired": self.repaired}
             raise StewardError(
-                f"revision {best.named()} is proven, but the stamp failed: {message}; the database is at"
-                f" {', '.join(current) or 'no revision'}",
+                f"revision {best.named()} is proven, but the stamp failed: {message}",
                 **self.told,
                 **_evidence(best),
             )

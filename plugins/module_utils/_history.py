@@ -131,7 +131,7 @@ def at(source: Source, revisions: Sequence[str]) -> tuple[Step, tuple[str, ...]]
     if kept:
         return kept.steps[-1], kept.notes
     with source.stage() as stage:
-        ended = _finished(stage.run(list(revisions))) if revisions else None
+        ended = _finished(stage.run(list(revisions)), source.params) if revisions else None
         with contextlib.closing(stage.connect()) as connection:
             step = Step(tuple(sorted(revisions)), _read_catalog(connection, stage, source.version_table))
         notes = (*stage.notes, *(ended.answer.notes if ended else ()))
@@ -206,7 +206,7 @@ def _replay(source: Source, targets: list[str], partial: bool = True) -> tuple[l
         if partial:
             follower.follow()
         recorder = _Recorder(follower, source.version_table)
-        ended = _finished(stage.run(targets, recorder))
+        ended = _finished(stage.run(targets, recorder), source.params)
         if recorder.external:
             raise StewardError(
                 "env.py has a transaction open before context.configure, so nothing can be seen between the revisions: "
@@ -219,9 +219,10 @@ def _replay(source: Source, targets: list[str], partial: bool = True) -> tuple[l
     return recorder.steps, (*stage.notes, *ended.answer.notes)
 
 
-def _finished(ended: Ended) -> Ended:
+def _finished(ended: Ended, params: Mapping[str, Any]) -> Ended:
     if not ended.answer.finished:
         message = _revisions.failure_message(ended.answer, (), ended.how, ended.answer.applied)
+        message += _stage.baseline_note(ended, params)
         raise StewardError(f"the history cannot be replayed on scratch: {message}", output=ended.output)
     return ended
 

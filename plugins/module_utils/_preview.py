@@ -77,9 +77,13 @@ class Previewer:
 
         live = _scratch.read_live(connection, self.place)
         with _stage.stage(self.project, live, self.params, self.secrets, self.temporary) as stage:
-            found = stage.run(list(answer.targets))
+            # What is there already in a process of its own: a history may work in one go and not from here on.
+            found = stage.run(list(answer.current)) if answer.current else None
+            if found is None or found.answer.finished:
+                found = stage.run(list(answer.targets))
         if not found.answer.finished:
-            raise StewardError(_revisions.failure_message(found.answer, (), found.how, ()))
+            message = _revisions.failure_message(found.answer, (), found.how, ())
+            raise StewardError(message + _stage.baseline_note(found, self.params))
         sql = {item.revision: found.answer.sql.get(item.revision, ()) for item in answer.pending}
         return Preview("replay", sql, stage.notes)
 

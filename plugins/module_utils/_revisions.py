@@ -11,6 +11,8 @@ from typing import Any
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_runner import closure
 
 LOCK_NOT_AVAILABLE = "55P03"  # sqlstate
+INSUFFICIENT_PRIVILEGE = "42501"
+RIGHTS = "run it as an account that may do this, such as the owner of the schema"
 
 
 @dataclass(frozen=True)
@@ -282,6 +284,8 @@ def failure_message(
         remedy = "let env.py connect without beginning a transaction (autocommit_block needs that), and run again"
     elif failure and failure.sqlstate == LOCK_NOT_AVAILABLE:
         remedy = "end what blocks, or raise lock_timeout or lock_retry, and run again"
+    elif failure and failure.sqlstate == INSUFFICIENT_PRIVILEGE:
+        remedy = RIGHTS
     if first:
         remedy = f"{first}, then {remedy}"
     failed = "failed on the way back" if back else "failed"
@@ -291,6 +295,8 @@ def failure_message(
 def _env_remedy(reason: str) -> str:
     if reason.startswith("ModuleNotFoundError"):
         return ": install it in that interpreter, or name its directory by environment PYTHONPATH or prepend_sys_path"
+    if "InsufficientPrivilege" in reason.partition(":")[0]:
+        return f": {RIGHTS}"
     return ""
 
 

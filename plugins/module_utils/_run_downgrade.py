@@ -97,7 +97,7 @@ def way_back(target: str, script: Any, graph: Graph, current: Sequence[str]) -> 
     if target in ("head", "heads") or (relative and target.startswith("+")):
         raise RunnerError(f"revision {target!r} leads forward, and a downgrade only goes back: use alembic_upgrade")
     if relative and not current:
-        raise RunnerError(f"revision {target!r} leads below base: {at}")
+        raise RunnerError(f"revision {target!r} leads below base: {at}, so there is nothing to take back")
     if relative and target.startswith("-") and len(current) > 1:
         raise RunnerError(
             f"revision {target!r} is ambiguous, as {at}: name the revision to go back to, or a branch as in name@{target}"
@@ -120,7 +120,9 @@ def way_back(target: str, script: Any, graph: Graph, current: Sequence[str]) -> 
         return [item.revision for item in steps]
     except Exception as error:
         if relative and _steps(target) < -len(have):
-            raise RunnerError(f"revision {target!r} leads below base: {at}, {len(have)} above it") from error
+            raise RunnerError(
+                f"revision {target!r} leads below base: {at}, {len(have)} above it: write base to take back everything"
+            ) from error
         reason = describe(error)["text"]
         raise RunnerError(
             f"revision {target!r} is no way back: {at} ({reason}): name the revision to go back to"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     import psycopg
 
 APPLICATION_NAME = "pgsteward scratch run"
+# What pg_dump writes and a server may not take: the two lines that restrict psql, and a stamp that newer minor releases keep among
+# the options of a column, which an older pg_dump copies.
+_NOT_FOR_A_SERVER = re.compile(
+    r"^\\(?:un)?restrict \w+$|^ALTER TABLE ONLY .* SET \(pg_attver=\d+\);$|(?<=\()pg_attver=\d+, |, pg_attver=\d+(?=[,)])",
+    re.MULTILINE,
+)
+
+_UNDEFINED_TABLE = "42P01"
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "scratch": {"type": "str", "choices": list(_scratch.KINDS)},
@@ -89,14 +98,22 @@ def stage(
 
 
 def baseline_of(params: Mapping[str, Any]) -> str | None:
-    """Return what the file scratch_baseline holds, None when there is none; raises StewardError when it cannot be read."""
+    """Return the SQL of the file scratch_baseline, None when there is none; raises StewardError when it cannot be read."""
     path = params.get("scratch_baseline")
     if not path:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return _NOT_FOR_A_SERVER.sub("", Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise StewardError(f"scratch_baseline {path} cannot be read: {error}") from None
+
+
+def baseline_note(ended: Ended, params: Mapping[str, Any]) -> str:
+    """Return what to say of a replay that failed for want of a table, so that no revision may be to blame; else nothing."""
+    failure = ended.answer.failure
+    if params.get("scratch_baseline") or failure is None or failure.sqlstate != _UNDEFINED_TABLE:
+        return ""
+    return "; where something else makes that table before the first revision, give its SQL by scratch_baseline"
 
 
 def _run_baseline(place: Place, params: Mapping[str, Any]) -> None:

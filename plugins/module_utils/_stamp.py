@@ -214,12 +214,10 @@ class Stamp(Migration):
         if failure is None or failure.sqlstate is None:
             return super().failure(told, keeper)
         tries = f", tried {told.retries + 1} times in {told.seconds:.0f} s" if told.retries else ""
-        locked = failure.sqlstate == _revisions.LOCK_NOT_AVAILABLE
-        remedy = (
-            "end what blocks it, or raise lock_timeout or lock_retry, and run again"
-            if locked
-            else "mend that and run again"
-        )
+        remedy = {
+            _revisions.LOCK_NOT_AVAILABLE: "end what blocks it, or raise lock_timeout or lock_retry, and run again",
+            _revisions.INSUFFICIENT_PRIVILEGE: _revisions.RIGHTS,
+        }.get(failure.sqlstate, "mend that and run again")
         at = ", ".join(told.current) or "no revision"
         return f"the stamp failed: {failure.text}{tries}; the database is at {at}; {remedy}"
 

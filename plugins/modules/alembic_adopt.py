@@ -14,7 +14,7 @@ description:
     a scratch database, reads the catalog after each revision, and works out from which of these states the live catalog differs least.
   - Stamps only on proof, when nothing of that state is missing or different, and looks again afterwards. Several states that fit equally well
     are a tie, which is reported and never decided.
-  - A database that has a revision already, or no table, is left as it is.
+  - A database that has a revision already, or no table of this project, is left as it is.
 options:
   revision:
     description:

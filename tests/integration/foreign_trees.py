@@ -36,6 +36,14 @@ import sqlalchemy
 from optuna.storages._rdb import models
 models.BaseModel.metadata.create_all(sqlalchemy.create_engine(url))
 """
+OPTUNA_UPGRADE = """\
+from alembic import command
+from alembic.config import Config
+config = Config("{project}/alembic.ini")
+config.set_main_option("script_location", "{project}/alembic")
+config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+command.upgrade(config, "{revision}")
+"""
 OPTUNA_WORKS = """\
 import optuna
 study = optuna.create_study(storage=optuna.storages.RDBStorage(url))
@@ -59,21 +67,30 @@ print(_all_tables_exist(engine))
 
 def application(code: str, database: Database) -> str:
     """Run code of an application on a database; return what it prints."""
-    url = database.url.replace("://", "+psycopg://")
-    command = [str(PYTHON), "-W", "ignore", "-c", "import os\nurl = os.environ['HERE']\n" + code]
-    ran = subprocess.run(
-        command, env={**os.environ, "HERE": url}, capture_output=True, text=True, timeout=60, check=False
-    )
+    ran = tried(code, database)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
 
-def previewed(diff: dict[str, str]) -> dict[str, list[str]]:
-    """Return the statements of each revision in the diff of a check, by their first lines."""
+def tried(code: str, database: Database) -> subprocess.CompletedProcess[str]:
+    """Run code of an application on a database, which may fail."""
+    url = database.url.replace("://", "+psycopg://")
+    command = [str(PYTHON), "-W", "ignore", "-c", "import os\nurl = os.environ['HERE']\n" + code]
+    environment = {**os.environ, "HERE": url}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def optuna_upgrade(revision: str, database: Database) -> subprocess.CompletedProcess[str]:
+    """Upgrade a database by Alembic itself, without our modules."""
+    return tried(OPTUNA_UPGRADE.format(project=OPTUNA["project"], revision=revision), database)
+
+
+def previewed(diff: dict[str, str], word: str = "applied: ") -> dict[str, list[str]]:
+    """Return the statements of each revision in the diff of a run, by their first lines. word: what stands before a revision."""
     found: dict[str, list[str]] = {}
     for line in diff["after"].splitlines():
-        if line.startswith("applied: "):
-            statements = found.setdefault(line.removeprefix("applied: ").partition(" (")[0], [])
+        if line.startswith(word):
+            statements = found.setdefault(line.removeprefix(word).partition(" (")[0], [])
         elif line.startswith("    "):
             statements.append(line.strip())
     return found
