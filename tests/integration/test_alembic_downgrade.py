@@ -151,7 +151,7 @@ def test_one_of_several_bases(database: Database, downgrade: Downgrade, tmp_path
 def test_wrong_targets_change_nothing(database: Database, downgrade: Downgrade, tmp_path: Path) -> None:
     trees.write_tree(tmp_path, chain(3))
     made(database, ["r2"], ["r1", "r2"])
-    below = "revision '-9' leads below base: the database is at r2, 2 above it"
+    below = "revision '-9' leads below base: the database is at r2, 2 above it: write base to take back everything"
     assert (downgrade("-9").msg, downgrade("-9", check=True).msg) == (below, below)
     assert "revision r3 is not below: the database is at r2" in downgrade("r3").msg
     assert (heads(database), database.tables()) == (["r2"], ["r1", "r2"])
