@@ -53,6 +53,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 # The lock lives as long as our session, which says nothing while a history is replayed.
 _SESSION = "SET idle_session_timeout = 0; SET client_encoding = 'UTF8'"
+_READ_ONLY = "SET default_transaction_read_only = on"
 
 
 def run(module: Any, today: datetime.date) -> dict[str, Any]:
@@ -116,7 +117,9 @@ class Adoption:
         ):
             server = _connection.read_server(connection, self.place)
             connection.execute(_SESSION)
-            if not self.check:
+            if self.check:
+                connection.execute(_READ_ONLY)
+            else:
                 _runner_lock.take(connection, self.place, _alembic.seconds_of(self.params["lock_wait"]))
                 _runner_lock.end_orphans(connection, self.place, self.say)
             looked = self._look(connection)
@@ -191,7 +194,11 @@ class Adoption:
         named = case.looked.answer.targets if self.params["revision"] else ()
         if named and case.history.at(named) is None:
             raise StewardError(f"the history does not pass through {', '.join(named)} alone: name one that it does")
-        compared = case.compared()
+        found = case.read()
+        if found.unseen:
+            unseen = ", ".join(f"{item} {attribute}".removesuffix(" *") for item, attribute in found.unseen)
+            self.warn(f"the account could not see, so this was not judged: {unseen}")
+        compared = case.compared(found)
         choice = _adoption.choose(compared, named, baseline=bool(self.params["scratch_baseline"]))
         several = len(choice.nearest) > 1
         self.told |= {
@@ -294,9 +301,8 @@ class Case:
         found = _catalog.read(self.connection, self.place, _history.SCOPE).snapshot
         return replace(found, objects=_snapshot.without_table(found.objects, self.version_table))
 
-    def compared(self) -> list[Candidate]:
-        """Return all states of the history, as far as they differ from the catalog."""
-        found = self.read()
+    def compared(self, found: _snapshot.Snapshot) -> list[Candidate]:
+        """Return all states of the history, with what a catalog differs in from each."""
         compared = _adoption.candidates(self.history.steps, found.objects, found.unseen)
         return [self._without_accepted(item) for item in compared]
 
