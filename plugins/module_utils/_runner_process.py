@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import select
@@ -13,38 +14,29 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import (
-    _alembic_runner,
-    _connection,
-    _revisions,
-    _run_downgrade,
-    _run_info,
-    _run_models,
-    _run_revision,
-    _run_staircase,
-    _run_stamp,
-    _run_upgrade,
-    _run_validate,
-)
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic_runner, _connection, _revisions
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import Project, secret_values
 from ansible_collections.pgsteward.postgres.plugins.module_utils._children import bound_to_parent
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._revisions import Answer
 
-# The files that travel. All are imported here, so that Ansible ships them.
-RUNNER = (
-    _alembic_runner,
-    _run_downgrade,
-    _run_info,
-    _run_models,
-    _run_revision,
-    _run_staircase,
-    _run_stamp,
-    _run_upgrade,
-    _run_validate,
-)
+if TYPE_CHECKING:
+    # Not imported here. Ansible ships what any import statement names.
+    from ansible_collections.pgsteward.postgres.plugins.module_utils import (  # noqa: F401
+        _run_downgrade,
+        _run_info,
+        _run_models,
+        _run_revision,
+        _run_staircase,
+        _run_stamp,
+        _run_upgrade,
+        _run_validate,
+    )
+
+# The files that travel beside the runner's own: those of the actions, and what they share.
+RUNNER = ("_alembic_runner", *sorted({file for file, _kind in _alembic_runner.ACTIONS.values()}))
 
 OUTPUT_LINES = 200
 OUTPUT_BYTES = 65536
@@ -213,13 +205,14 @@ def _write_sources(directory: str) -> str:
     package = Path(directory, "pgsteward_runner")
     package.mkdir()
     (package / "__init__.py").touch()
-    for module in RUNNER:
-        spec = module.__spec__
+    home = __name__.rpartition(".")[0]
+    for name in RUNNER:
+        spec = importlib.util.find_spec(f"{home}.{name}")
         get_source = getattr(spec.loader if spec else None, "get_source", None)
-        source = get_source(module.__name__) if get_source else None
+        source = get_source(f"{home}.{name}") if get_source else None
         if source is None:
             raise StewardError("the runner's source is missing from this installation of the collection")
-        (package / f"{module.__name__.rpartition('.')[2]}.py").write_text(source, encoding="utf-8")
+        (package / f"{name}.py").write_text(source, encoding="utf-8")
     start = Path(directory, "start.py")
     start.write_text(_START, encoding="utf-8")
     return str(start)

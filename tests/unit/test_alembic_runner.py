@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.util import CommandError
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _alembic_runner as runner
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _run_models, _run_upgrade
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _run_models, _run_upgrade, _runner_process
 from sqlalchemy import ARRAY, Column, Enum, Integer, MetaData, Sequence, Table, create_mock_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
@@ -274,3 +276,12 @@ class _DriverError(Exception):
 )
 def test_sqlstate(error: BaseException, expected: str | None) -> None:
     assert runner.sqlstate(error) == expected
+
+
+def test_every_file_of_an_action_is_shipped() -> None:
+    """Ansible ships what import statements name, and the runner's sources are written from what was shipped."""
+    text = Path(_runner_process.__file__ or "").read_text(encoding="utf-8")
+    named = text.partition("if TYPE_CHECKING:")[2].partition("\n\n# ")[0]
+    assert sorted(_runner_process.RUNNER) == sorted(["_alembic_runner", *re.findall(r"_run_\w+", named)])
+    for name in _runner_process.RUNNER:
+        assert (Path(_runner_process.__file__ or "").parent / f"{name}.py").is_file()
