@@ -195,6 +195,13 @@ def side_of(table: Relation) -> Name:
     return table.schema, name
 
 
+def is_side_table(name: str, attributes: Mapping[str, Any]) -> bool:
+    """Say whether a table of a snapshot, by its name as SQL quotes it, is one that holds orphans."""
+    columns = attributes.get("columns", {})
+    marked = all(columns.get(mark, {}).get("type") == type_ for mark, type_ in MARKS.items())
+    return marked and name.rstrip('"').endswith(SIDE)
+
+
 # The order of work
 
 

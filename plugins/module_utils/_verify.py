@@ -20,6 +20,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _connection,
     _drift,
     _history,
+    _orphans,
     _scratch,
     _snapshot,
     _spec,
@@ -251,8 +252,19 @@ class Truth:
             return _drift.seen(_spec.drifts(self.held, found.objects), found.unseen), {}
         expected = _limited(self.held, scope)
         there = found.objects if self.beside is None else _snapshot.without_table(found.objects, self.beside)
-        drifts = _drift.compare(expected, there)
+        drifts = _drift.compare(expected, _without_side_tables(there, expected))
         return _drift.seen(drifts, (*self.held.unseen, *found.unseen)), expected
+
+
+def _without_side_tables(found: Objects, expected: Objects) -> Objects:
+    """Return objects without the tables that foreign_key_orphans made: rows kept for a person to look through are no drift."""
+    known = expected.get("table", {})
+    kept = {
+        name: held
+        for name, held in found.get("table", {}).items()
+        if name in known or not _orphans.is_side_table(name, held)
+    }
+    return {**{kind: named for kind, named in found.items() if kind != "table"}, **({"table": kept} if kept else {})}
 
 
 def _limited(snapshot: Snapshot, scope: Scope) -> Objects:

@@ -109,6 +109,7 @@ extends_documentation_fragment:
   - pgsteward.postgres.scratch.cache
   - pgsteward.postgres.connection.url
 notes:
+  - Tables that M(pgsteward.postgres.foreign_key_orphans) made for rows put aside are no difference.
   - A standby answers as well as a primary. Through a pooler it works in transaction or session mode; in statement mode it is refused.
 requirements:
   - Python 3.10 or later for the interpreter that runs the module

@@ -32,7 +32,7 @@ def orphans(database: Database, collections: Path, tmp_path: Path) -> Orphans:
     return run
 
 
-def test_a_system(orphans: Orphans, upgrade: Upgrade, database: Database) -> None:
+def test_a_system(orphans: Orphans, upgrade: Upgrade, database: Database, collections: Path, tmp_path: Path) -> None:
     """Pixcrawler's tables without keys have orphans; its next revision adds the keys, and those of two new tables."""
     assert orphans(**PIXCRAWLER).result["found"] == []
     upgrade(**PIXCRAWLER, url=database.url, revision=["000"])
@@ -68,6 +68,9 @@ def test_a_system(orphans: Orphans, upgrade: Upgrade, database: Database) -> Non
     assert moved.result["changed"], moved.text
     assert database.rows("SELECT count(*) FROM images__orphans") == [(1,)]
     assert not upgrade(**PIXCRAWLER, url=database.url).failed
+    # Rows that were put aside are no drift.
+    truth = {"truth": "history", "url": database.url, "cache": str(tmp_path / "cache"), **PIXCRAWLER}
+    assert support.run_module(collections, "schema_verify", truth).result["clean"]
     assert orphans(**PIXCRAWLER).result["found"] == []
 
 

@@ -212,3 +212,19 @@ def test_words() -> None:
         "5 rows of public.b (b_fkey), 1 row of public.c (c_fkey) deleted before it stay deleted, and the same again goes on with the rest"
     )
     assert _orphans.done_words(found[2:], "quarantine") == "nothing was moved"
+
+
+MARKED = {"columns": {"id": {"type": "integer"}, **{name: {"type": type_} for name, type_ in _orphans.MARKS.items()}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "expected"),
+    [
+        ("public.images__orphans", MARKED, True),
+        ('public."Odd one__orphans"', MARKED, True),
+        ("public.images", MARKED, False),
+        ("public.images__orphans", {"columns": {"id": {"type": "integer"}}}, False),
+    ],
+)
+def test_is_side_table(name: str, attributes: dict[str, Any], expected: bool) -> None:
+    assert _orphans.is_side_table(name, attributes) is expected
