@@ -392,7 +392,10 @@ def test_what_is_allowed_by_name_goes_on() -> None:
     ran = run(
         "migrate",
         "-vvv",
-        projects=[project("systems", databases("behind", ["pixcrawler"])), project("destructive", databases("ahead", ["powergym"]))],
+        projects=[
+            project("systems", databases("behind", ["pixcrawler"])),
+            project("destructive", databases("ahead", ["powergym"])),
+        ],
         pg_migrate_allow_destructive=[DESTRUCTIVE],
         **QUICK,
     )
