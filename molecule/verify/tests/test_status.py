@@ -105,7 +105,7 @@ STATES = [
         "DELETE FROM alembic_version",
         "INSERT INTO alembic_version VALUES ('001')",
         "public.alembic_version has no row, so no revision is recorded.",
-        "Compare the tables with the snapshot of each revision by schema_verify",
+        "Run the playbook adopt before anything else",
     ),
     (
         "partial",
