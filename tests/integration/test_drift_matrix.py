@@ -456,7 +456,7 @@ def _planted() -> str:
             queries.UNREADABLE,
             queries.CONTEXT,
             *(question.query for question in _catalog.QUESTIONS.values()),
-            _catalog._SETTINGS,
+            _catalog.SETTINGS,
         ]
     )
     functions = sorted(
