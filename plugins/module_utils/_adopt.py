@@ -18,7 +18,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _catalog,
     _connection,
     _history,
-    _journal,
+    _keeper,
     _remedies,
     _repair,
     _revisions,
@@ -164,11 +164,8 @@ class Adoption:
 
     def _refuse_after_failure(self, connection: psycopg.Connection[Any], looked: _alembic_info.Looked) -> None:
         """Raise StewardError where a run of ours did not come to its end: what it left is no revision."""
-        answer = looked.answer
-        schema = looked.table.schema if looked.table else _revisions.home_schema(answer)
-        if schema is None or answer.version_table is None:
-            return
-        entries = _journal.Journal(connection, schema, answer.version_table).entries()
+        journal = _keeper.journal_of(connection, looked.answer)
+        entries = journal.entries() if journal else {}
         broken = [str(entry) for entry in entries.values() if not entry.finished]
         if broken:
             raise StewardError(

@@ -219,7 +219,7 @@ def _shares(models: Models) -> str:
     return f"Of the {len(models.present) + len(_absent(models))} tables of the models {len(models.present)} are there."
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], most: int = SHOWN) -> str:
     """Return names in a sentence: the first few, and how many more."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

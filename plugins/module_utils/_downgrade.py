@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _keeper, _migration, _preview, _revisions
+from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_state import some
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._migration import Migration, Told, flat
 from ansible_collections.pgsteward.postgres.plugins.module_utils._preview import Preview, Previewer
@@ -143,7 +144,7 @@ def confirm_note(confirm: str | None, database: str, pending: Sequence[Revision]
     if not pending:
         return f"confirm {said}, and this database is {database}: check which one is meant"
     return (
-        f"confirm {said}: {some(map(str, pending))} would be taken back from database {database}, with all the data that"
+        f"confirm {said}: {some([str(item) for item in pending], SHOWN)} would be taken back from database {database}, with all the data that"
         f" only they have a place for: give confirm={database}"
     )
 
@@ -154,10 +155,3 @@ def edited_note(revisions: Sequence[str]) -> str:
         f"edited after it was applied: {', '.join(revisions)}; its downgrade() may not undo what the file did then: bring that"
         " back, or name it in accept_edited"
     )
-
-
-def some(names: Iterable[str]) -> str:
-    """Return names in a sentence: the first few, and how many more."""
-    listed = list(names)
-    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return ", ".join(listed[:SHOWN]) + more

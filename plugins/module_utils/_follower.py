@@ -21,9 +21,8 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot impor
 if TYPE_CHECKING:
     import psycopg
 
-NAME = (
-    "pgsteward_changes"  # how the names of both event triggers begin; the schema is our own, and left out of snapshots
-)
+# How the names of both event triggers begin; the schema is our own, and left out of snapshots.
+NAME = "pgsteward_changes"
 
 _FOLLOW = """
 CREATE SCHEMA pgsteward;
@@ -38,7 +37,10 @@ BEGIN
     FROM pg_event_trigger_dropped_objects() WHERE NOT is_temporary;
 END $$;
 CREATE EVENT TRIGGER pgsteward_changes_made ON ddl_command_end EXECUTE FUNCTION pgsteward.note_change();
-CREATE EVENT TRIGGER pgsteward_changes_dropped ON sql_drop EXECUTE FUNCTION pgsteward.note_drop()
+CREATE EVENT TRIGGER pgsteward_changes_dropped ON sql_drop EXECUTE FUNCTION pgsteward.note_drop();
+-- Also for a revision that sets session_replication_role.
+ALTER EVENT TRIGGER pgsteward_changes_made ENABLE ALWAYS;
+ALTER EVENT TRIGGER pgsteward_changes_dropped ENABLE ALWAYS
 """
 _TAKE = """
 WITH taken AS (DELETE FROM pgsteward.changes RETURNING class::regclass::text, object::text, tag, names, along)

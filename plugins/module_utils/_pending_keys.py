@@ -14,6 +14,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _orphans,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic import Project
+from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_runner import closure
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import split
@@ -47,12 +48,13 @@ def pending_keys(
         raise StewardError(
             f"{place} is a connection pooler, through which the project is not run: give the address of the server"
         )
-    missing = sorted(set(looked.current) - (looked.answer.graph or {}).keys())
+    graph = looked.answer.graph or {}
+    missing = sorted(set(looked.current) - graph.keys())
     if missing:
         raise StewardError(
             f"{place} is at revision {missing[0]}, and no file of the project has it: bring the missing file back"
         )
-    if set(looked.answer.targets) <= set(looked.current):
+    if closure(graph, looked.answer.targets) <= closure(graph, looked.current):
         return [], notes
     table = looked.answer.version_table or "alembic_version"
     source = _history.Source.of(connection, place, project, params, table, _connection.secrets_of(place), temporary)

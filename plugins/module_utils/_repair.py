@@ -21,9 +21,8 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot impor
 if TYPE_CHECKING:
     import psycopg
 
-ROUNDS = (
-    10  # a column before its index, a table before the key that refers to it; more than this is no order but a circle
-)
+# A column before its index, a table before the key that refers to it; more than this is no order but a circle.
+ROUNDS = 10
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds between the tries for a lock
 ADDED = (
     "schema",

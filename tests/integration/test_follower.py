@@ -56,6 +56,7 @@ CHANGES = [
     ("DROP TYPE temper", False),
     ("DROP SCHEMA app CASCADE", False),
     ("DO $$ BEGIN EXECUTE 'CREATE TABLE hidden (id int)'; END $$", True),
+    ("DO $$ BEGIN SET session_replication_role = replica; CREATE TABLE quiet (id int); END $$", True),
     ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", False),
     ("CREATE STATISTICS s ON a, b FROM parts", False),
 ]  # fmt: skip

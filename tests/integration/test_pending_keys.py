@@ -101,6 +101,8 @@ def test_what_cannot_be_looked_at_is_said(
     database.rows("UPDATE t_r2 SET other = NULL")
     upgrade(**project, revision=["r3"])
     assert [item["name"] for item in orphans(**project).result["found"]] == ["later"]
+    # A database that is past what is asked for has nothing pending.
+    assert orphans(**project, revision=["r2"]).result["found"] == []
 
 
 def test_refusals(orphans: Orphans, tmp_path: Path) -> None:

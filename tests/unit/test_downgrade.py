@@ -264,7 +264,7 @@ def test_confirm_note(confirm: str | None, pending: tuple[Revision, ...], check:
 
 
 def test_many_revisions_are_counted() -> None:
-    assert _downgrade.some(f"r{number}" for number in range(12)).endswith("r9 and 2 more")
+    assert _downgrade.some([f"r{number}" for number in range(12)], 10).endswith("r9 and 2 more")
 
 
 def test_a_failure_on_the_way_back() -> None:

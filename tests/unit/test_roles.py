@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,12 @@ def test_no_role_reads_a_group_or_uses_a_shell(role: str) -> None:
 
 def test_all_roles_together_have_few_inputs() -> None:
     assert sum(len(options(role)) for role in ROLES) <= 150
+
+
+def test_the_linter_of_migrations_is_the_one_that_tests_use() -> None:
+    pins = [
+        re.findall(r"^squawk-cli==(\S+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+        for name in ("requirements/dev.txt", "roles/pg_migrate/files/tools.txt")
+    ]
+    assert len(pins[0]) == 1
+    assert pins[0] == pins[1]
