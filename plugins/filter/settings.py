@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils._settings import name_findings
+from ansible_collections.pgsteward.postgres.plugins.module_utils._settings import at_least, name_findings
 
 DOCUMENTATION = r"""
 name: settings_findings
@@ -55,4 +55,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return filter names and functions."""
-        return {"settings_findings": settings_findings}
+        return {"at_least": at_least, "settings_findings": settings_findings}

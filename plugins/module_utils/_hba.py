@@ -447,7 +447,7 @@ def assemble(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rules of a host in order, from the inputs of the role by their names without the prefix.
 
     The automatic ones come first, so that no rule of the operator can cut off replication or the poolers: the local superuser,
-    clients on the host itself, standbys, poolers, monitoring; then the operator's own in the order they are given.
+    clients on the host itself, standbys, operations, poolers, monitoring; then the operator's own in the order they are given.
     """
     rules: list[dict[str, Any]] = []
 
@@ -461,7 +461,19 @@ def assemble(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
         for address in ("127.0.0.1/32", "::1/128"):
             add("loopback", ["all"], ["all"], address=address, comment="Clients on the host itself, over TCP")
     groups = (
-        ("replication", ["replication"], [_quoted(inputs["replication_user"])], "Standbys and base backups"),
+        # pg_rewind, and what a base backup asks first, log in to a database.
+        (
+            "replication",
+            ["replication", "postgres"],
+            [_quoted(inputs["replication_user"])],
+            "Standbys, base backups, and former primaries that rejoin",
+        ),
+        (
+            "operations",
+            ["postgres"],
+            [_quoted(inputs["operations_user"])],
+            "Changes of primary, from the other servers of the cluster",
+        ),
         (
             "pooler",
             inputs["pooler_databases"],
@@ -510,9 +522,10 @@ def findings(inputs: Mapping[str, Any]) -> list[str]:
 _LIST_INPUTS = (
     "rules",
     "replication_addresses",
+    "operations_addresses",
     "pooler_addresses",
     "pooler_databases",
     "pooler_users",
     "monitor_addresses",
 )
-_NAME_INPUTS = ("superuser", "replication_user", "pooler_lookup_user", "monitor_user")
+_NAME_INPUTS = ("superuser", "replication_user", "operations_user", "pooler_lookup_user", "monitor_user")

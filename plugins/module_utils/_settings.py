@@ -77,6 +77,26 @@ def render(settings: Mapping[str, Any], header: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+# What a standby takes its place in shared memory by: a lower number than its primary's stops its replay.
+DEFAULTS = {
+    "max_connections": 100,
+    "max_worker_processes": 8,
+    "max_wal_senders": 10,
+    "max_prepared_transactions": 0,
+    "max_locks_per_transaction": 64,
+}
+
+
+def at_least(settings: Mapping[str, Any], least: Mapping[str, int]) -> dict[str, Any]:
+    """Return `settings` with no number below that of `least`; what is not set counts as the server's own default."""
+    raised = {
+        name: int(number)
+        for name, number in least.items()
+        if int(number) > int(DEFAULTS.get(name, 0) if settings.get(name) is None else settings[name])
+    }
+    return {**settings, **raised}
+
+
 _LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(?:=|\s)\s*(.*)")
 
 

@@ -2,68 +2,167 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
-
-from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
 # States of one instance. `empty`: no data. `stopped`: data, and no server on it. `unreachable`: a server that does not answer.
 EMPTY, STOPPED, PRIMARY, STANDBY, UNREACHABLE = "empty", "stopped", "primary", "standby", "unreachable"
 
-
-class TopologyError(StewardError):
-    """The servers do not form one cluster with at most one primary."""
+# What a run that converges does with a host.
+FIRST = "first"  # the primary where nothing follows it yet: made, started, configured before everybody else
+LEADING = "leading"  # the primary of running standbys, which go first where they have to
+FOLLOWING = "following"  # a standby, or a host without data that becomes one
+LEFT_ALONE = "left_alone"  # a former primary, which has to rejoin first, or a host that does not answer
 
 
 @dataclass(frozen=True)
 class Topology:
-    """The live cluster: names of hosts by state. primary is None when no server takes writes."""
+    """The live cluster: names of hosts by state. primary is None when no server takes writes.
+
+    problems: why these servers are no cluster that a run may work on, one line each. parts: host -> what a converging run does with it.
+    """
 
     primary: str | None
     standbys: tuple[str, ...]
     stopped: tuple[str, ...]
     empty: tuple[str, ...]
     unreachable: tuple[str, ...]
+    fenced: tuple[str, ...]
     system_identifier: str | None
     timeline: int | None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
     def as_facts(self) -> dict[str, Any]:
         """Return plain data for Ansible."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
-def judge(instances: Mapping[str, Mapping[str, Any]]) -> Topology:
-    """Return the topology that `instances` (host -> result of pg_topology_info) form.
+def judge(
+    instances: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, Sequence[str]] | None = None
+) -> Topology:
+    """Return the topology that `instances` (host -> result of pg_topology_info) form, with what is wrong with it.
 
-    A host of which nothing is known counts as unreachable. Raises TopologyError, naming the hosts, on two primaries or on two
-    system identifiers.
+    A host of which nothing is known counts as unreachable. addresses: host -> every name and address by which a standby may name it;
+    without them nobody is taken for a stranger.
     """
 
     def hosts(state: str) -> tuple[str, ...]:
-        return tuple(sorted(host for host, seen in instances.items() if seen.get("state", UNREACHABLE) == state))
+        return tuple(host for host, seen in instances.items() if seen.get("state", UNREACHABLE) == state)
 
     primaries = hosts(PRIMARY)
-    if len(primaries) > 1:
-        raise TopologyError(
-            f"two primaries: {' and '.join(primaries)} both take writes; stop the one that must not, before anything else",
-            hosts=list(primaries),
-        )
-    identifiers = {
-        host: str(seen["system_identifier"])
-        for host, seen in sorted(instances.items())
-        if seen.get("system_identifier")
-    }
-    if len(set(identifiers.values())) > 1:
-        listed = ", ".join(f"{host} has {identifier}" for host, identifier in identifiers.items())
-        raise TopologyError(f"servers of different clusters in one inventory: {listed}", system_identifiers=identifiers)
-    primary = primaries[0] if primaries else None
-    return Topology(
+    identifiers = {host: str(seen["system_identifier"]) for host, seen in instances.items() if seen.get("system_identifier")}
+    primary = primaries[0] if len(primaries) == 1 else None
+    timeline = instances[primary].get("timeline") if primary else None
+    problems = [
+        *_two_primaries(instances, primaries),
+        *_strange_identifiers(identifiers),
+        *_strange_upstreams(instances, hosts(STANDBY), addresses or {}),
+        *_timelines_ahead(instances, primary, timeline),
+    ]
+    topology = Topology(
         primary=primary,
         standbys=hosts(STANDBY),
         stopped=hosts(STOPPED),
         empty=hosts(EMPTY),
         unreachable=hosts(UNREACHABLE),
+        fenced=tuple(host for host, seen in instances.items() if seen.get("fenced")),
         system_identifier=next(iter(identifiers.values()), None),
-        timeline=instances[primary].get("timeline") if primary else None,
+        timeline=timeline,
+        problems=tuple(problems),
+    )
+    return Topology(**{**asdict(topology), "parts": _parts(topology, instances)})
+
+
+def _two_primaries(instances: Mapping[str, Mapping[str, Any]], primaries: Sequence[str]) -> list[str]:
+    if len(primaries) < 2:
+        return []
+    newest = max(primaries, key=lambda host: instances[host].get("timeline") or 0)
+    others = [host for host in primaries if host != newest]
+    return [
+        (
+            f"two primaries: {' and '.join(primaries)} both take writes; {newest} is on the highest timeline"
+            f" ({instances[newest].get('timeline')}). Decide which one holds the truth, then stop the other at once (playbook rejoin with"
+            f" -e node={others[0]} -e confirm={others[0]} makes it a standby again)"
+        )
+    ]
+
+
+def _strange_identifiers(identifiers: Mapping[str, str]) -> list[str]:
+    if len(set(identifiers.values())) < 2:
+        return []
+    listed = ", ".join(f"{host} has {identifier}" for host, identifier in identifiers.items())
+    return [f"servers of different clusters in one inventory (system identifiers): {listed}; take the stranger out of the inventory"]
+
+
+def _strange_upstreams(
+    instances: Mapping[str, Mapping[str, Any]], standbys: Iterable[str], addresses: Mapping[str, Sequence[str]]
+) -> list[str]:
+    known = {address for names in addresses.values() for address in names}
+    return [
+        (
+            f"{host} follows {instances[host]['upstream']}, which is none of {', '.join(addresses)}: a standby of a stranger, or a run with"
+            " --limit; take it out of the inventory, or run without --limit"
+        )
+        for host in standbys
+        if known and instances[host].get("upstream") and instances[host]["upstream"] not in known
+    ]
+
+
+def _timelines_ahead(instances: Mapping[str, Mapping[str, Any]], primary: str | None, timeline: int | None) -> list[str]:
+    if primary is None or timeline is None:
+        return []
+    return [
+        (
+            f"{host} is on timeline {seen['timeline']}, ahead of the primary {primary} on {timeline}: it took writes that {primary} does"
+            f" not have. Nothing is changed: find out what they are, then make it a standby by reinit_standby with -e confirm={host}"
+        )
+        for host, seen in instances.items()
+        if host != primary and seen.get("state") in (STANDBY, STOPPED) and (seen.get("timeline") or 0) > timeline
+    ]
+
+
+def _parts(topology: Topology, instances: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return what a converging run does with each host; nobody but one becomes or stays primary."""
+    follows = [
+        host for host in instances if host in topology.standbys or (host in topology.stopped and instances[host].get("standby_signal"))
+    ]
+    leader = topology.primary or _startable(topology, instances, follows)
+    if leader is None and set(topology.empty) == set(instances):
+        leader = topology.empty[0]
+    parts = {}
+    for host in instances:
+        if host == leader:
+            parts[host] = LEADING if host == topology.primary and follows else FIRST
+        elif host in follows or (host in topology.empty and leader is not None):
+            parts[host] = FOLLOWING
+        else:
+            parts[host] = LEFT_ALONE
+    return parts
+
+
+def _startable(topology: Topology, instances: Mapping[str, Mapping[str, Any]], follows: Sequence[str]) -> str | None:
+    """Return the one stopped primary that may be started because nobody is ahead of it and nobody unknown may be."""
+    stopped = [host for host in topology.stopped if host not in follows]
+    if topology.primary or len(stopped) != 1 or topology.unreachable:
+        return None
+    ahead = max((instances[host].get("timeline") or 0 for host in follows), default=0)
+    return stopped[0] if (instances[stopped[0]].get("timeline") or 0) >= ahead else None
+
+
+def no_primary(topology: Mapping[str, Any]) -> str | None:
+    """Return why a converging run cannot go on without a primary, None when it can. topology: the facts of judge()."""
+    if topology["primary"] or FIRST in topology["parts"].values():
+        return None
+    silent = f"; {', '.join(topology['unreachable'])} cannot be asked" if topology["unreachable"] else ""
+    fenced = f"; {', '.join(topology['fenced'])} is fenced" if topology["fenced"] else ""
+    if topology["standbys"]:
+        return (
+            f"no server takes writes: {', '.join(topology['standbys'])} wait for a primary{silent}{fenced}. Bring the primary back, or run the"
+            " playbook failover"
+        )
+    return (
+        f"no server takes writes, and none may be made or started while it is not known who was primary{silent}{fenced}. Bring all hosts of"
+        " the cluster up first, or take those that are gone for good out of the inventory"
     )

@@ -11,16 +11,19 @@ version_added: 0.1.0
 description:
   - Says whether the host holds data, whether a server runs on it, and whether that is a primary or a standby, on which timeline, at which
     position, with which followers. The server is asked, never the inventory.
-  - Needs nothing on a bare host. Where there is a server it is asked by its own C(psql), as O(login_user) over the local socket.
+  - Needs nothing on a bare host. Where there is a server it is asked by its own C(psql), as O(login_user) over the local socket. A server
+    that does not run is known by its control file (C(pg_controldata)).
 options:
   data_directory:
     description: Data directory of the instance.
     type: path
     required: true
-  psql:
-    description: Name or path of the C(psql) command.
-    type: str
-    default: psql
+  bin_directory:
+    description: Directory of the server's own programs, C(psql) and C(pg_controldata). Without it they are looked for where packages put them.
+    type: path
+  fence_file:
+    description: The file that keeps the server from starting, see M(pgsteward.postgres.pg_fence).
+    type: path
   login_user:
     description: Superuser of the instance and the operating system's account of that name.
     type: str
@@ -60,10 +63,13 @@ instance:
       description: Identity of the cluster, as text; it exceeds what JSON numbers hold.
       type: str
     timeline:
-      description: Timeline of the last checkpoint.
+      description: Timeline on which the server writes, or up to which it follows.
       type: int
     lsn:
-      description: Position that was written (primary) or replayed (standby).
+      description: Position that was written (primary), replayed (standby), or of the last checkpoint (stopped).
+      type: str
+    received_lsn:
+      description: Position up to which a standby has received and flushed the WAL.
       type: str
     version:
       description: Version of the server as a number.
@@ -75,6 +81,34 @@ instance:
     upstream:
       description: Host that a standby streams from.
       type: str
+    replay_paused:
+      description: Whether a standby's replay is paused.
+      type: bool
+    slots:
+      description: Physical replication slots, with whether they are in use, what they keep (C(wal_status)) and their position.
+      type: list
+      elements: dict
+    synchronous_standby_names:
+      description: The setting of that name.
+      type: str
+    floor:
+      description: Settings of a primary that its standbys must not have lower.
+      type: dict
+    oldest_transaction:
+      description: Seconds since the oldest open transaction of a client began; 0 without any.
+      type: float
+    archiving:
+      description: Whether the server archives its WAL.
+      type: bool
+    standby_signal:
+      description: Whether the data directory says that the server is to start as a standby.
+      type: bool
+    clean:
+      description: Whether a stopped server was shut down, rather than lost.
+      type: bool
+    fenced:
+      description: Whether the server is kept from starting.
+      type: bool
     reason:
       description: Why the server is V(unreachable).
       type: str
@@ -85,6 +119,8 @@ instance:
     lsn: 0/3000148
     version: 170012
     followers: []
+    standby_signal: false
+    fenced: false
 """
 
 import json
@@ -95,44 +131,92 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _controldata
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import EMPTY, STOPPED, UNREACHABLE
 
 ARGUMENT_SPEC = {
     "data_directory": {"type": "path", "required": True},
-    "psql": {"type": "str", "default": "psql"},
+    "bin_directory": {"type": "path"},
+    "fence_file": {"type": "path"},
     "login_user": {"type": "str", "default": "postgres"},
     "timeout": {"type": "int", "default": 10},
 }
 
+# The timeline of a primary is in the name of the file it writes: its control file shows the old one until the first checkpoint after a
+# promotion. A standby is where its receiver is, or where its control file says that it has to get to.
 QUERY = """
 SELECT json_build_object(
-  'state', CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
+  'state', CASE WHEN recovery THEN 'standby' ELSE 'primary' END,
   'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
-  'timeline', (SELECT timeline_id FROM pg_control_checkpoint()),
-  'lsn', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+  'timeline', CASE WHEN recovery THEN greatest(
+      (SELECT timeline_id FROM pg_control_checkpoint()), (SELECT received_tli FROM pg_stat_wal_receiver),
+      (SELECT min_recovery_end_timeline FROM pg_control_recovery()))
+    ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
+  'lsn', CASE WHEN recovery THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+  'received_lsn', CASE WHEN recovery THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) END,
+  'replay_paused', CASE WHEN recovery THEN pg_is_wal_replay_paused() ELSE false END,
   'version', current_setting('server_version_num')::int,
-  'upstream', (SELECT sender_host FROM pg_stat_wal_receiver),
+  'upstream', (SELECT sender_host FROM pg_stat_wal_receiver WHERE status = 'streaming'),
+  'synchronous_standby_names', current_setting('synchronous_standby_names'),
+  'archiving', current_setting('archive_mode') <> 'off',
+  'floor', (SELECT json_object_agg(name, setting::int) FROM pg_settings WHERE name IN ('max_connections', 'max_worker_processes',
+      'max_wal_senders', 'max_prepared_transactions', 'max_locks_per_transaction')),
+  'oldest_transaction', (SELECT coalesce(round(extract(epoch FROM max(clock_timestamp() - xact_start))::numeric, 3), 0)
+    FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
+  'slots', (SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, 'wal_status', wal_status,
+      'lsn', restart_lsn) ORDER BY slot_name), '[]'::json) FROM pg_replication_slots WHERE slot_type = 'physical'),
   'followers', (SELECT coalesce(json_agg(json_build_object(
       'name', application_name, 'address', client_addr, 'state', state, 'sync_state', sync_state,
-      'lag_bytes', CASE WHEN pg_is_in_recovery() THEN NULL
-                        ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END)), '[]'::json)
-    FROM pg_stat_replication))
+      'lag_bytes', CASE WHEN recovery THEN NULL ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END)
+      ORDER BY application_name), '[]'::json) FROM pg_stat_replication))
+FROM pg_is_in_recovery() AS here (recovery)
 """
 
 
-def observe(data_directory: Path, psql: str, user: str, timeout: int) -> dict[str, Any]:
+def observe(
+    data_directory: Path, bin_directory: Path | None, fence_file: Path | None, user: str, timeout: int
+) -> dict[str, Any]:
     """Return what is known of the instance in `data_directory`; see RETURN."""
     if not (data_directory / "PG_VERSION").exists():
         return {"state": EMPTY}
+    marks = {
+        "standby_signal": (data_directory / "standby.signal").exists(),
+        "fenced": fence_file is not None and fence_file.exists(),
+    }
     try:
         pid, _directory, _started, port, socket_directory = (
             (data_directory / "postmaster.pid").read_text().splitlines()[:5]
         )
     except (FileNotFoundError, ValueError):
-        return {"state": STOPPED}
-    if not Path(f"/proc/{pid}").exists():
-        return {"state": STOPPED}
-    return ask([psql, "-h", socket_directory.strip() or "localhost", "-p", port, "-U", user], user, timeout)
+        pid = ""
+    if not pid or not Path(f"/proc/{pid}").exists():
+        return {**stopped(data_directory, bin_directory), **marks}
+    psql = str(bin_directory / "psql") if bin_directory and (bin_directory / "psql").exists() else "psql"
+    answer = ask([psql, "-h", socket_directory.strip() or "localhost", "-p", port, "-U", user], user, timeout)
+    return {**answer, **marks}
+
+
+def stopped(data_directory: Path, bin_directory: Path | None) -> dict[str, Any]:
+    """Return what the control file of a server that does not run says; little where the programs are missing."""
+    try:
+        control = _controldata.read(bin_directory or packaged(data_directory), data_directory)
+    except StewardError as error:
+        return {"state": STOPPED, "reason": str(error)}
+    return {
+        "state": STOPPED,
+        "system_identifier": control.system_identifier,
+        "timeline": max(control.timeline, control.min_recovery_timeline or 0),
+        "lsn": str(max(control.checkpoint, control.min_recovery or control.checkpoint)),
+        "clean": control.state in (_controldata.SHUT_DOWN, _controldata.SHUT_DOWN_IN_RECOVERY),
+    }
+
+
+def packaged(data_directory: Path) -> Path:
+    """Return where packages put the programs of the version that `data_directory` holds."""
+    version = (data_directory / "PG_VERSION").read_text().strip()
+    places = [Path(f"/usr/lib/postgresql/{version}/bin"), Path(f"/usr/pgsql-{version}/bin")]
+    return next((place for place in places if place.exists()), Path("/usr/bin"))
 
 
 def ask(command: list[str], user: str, timeout: int) -> dict[str, Any]:
@@ -170,7 +254,13 @@ def main() -> None:
     given = module.params
     module.exit_json(
         changed=False,
-        instance=observe(Path(given["data_directory"]), given["psql"], given["login_user"], given["timeout"]),
+        instance=observe(
+            Path(given["data_directory"]),
+            Path(given["bin_directory"]) if given["bin_directory"] else None,
+            Path(given["fence_file"]) if given["fence_file"] else None,
+            given["login_user"],
+            given["timeout"],
+        ),
     )
 
 

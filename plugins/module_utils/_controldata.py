@@ -1,0 +1,125 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What pg_controldata says of a data directory, whether a server runs on it or not; and positions in the WAL."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+
+LIMIT = 10.0  # seconds; the file has 8 KiB
+
+# States of a data directory that matter to decisions; the words are pg_controldata's.
+SHUT_DOWN = "shut down"
+SHUT_DOWN_IN_RECOVERY = "shut down in recovery"
+IN_ARCHIVE_RECOVERY = "in archive recovery"
+IN_PRODUCTION = "in production"
+
+_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
+_Value = TypeVar("_Value")
+
+
+class Lsn(int):
+    """A position in the WAL, in bytes from its beginning; compares as a number and reads as PostgreSQL writes it."""
+
+    @classmethod
+    def parse(cls, text: str) -> Lsn:
+        """Return the position that a text such as 0/3000148 names; raises StewardError for anything else."""
+        match = _LSN.fullmatch(text.strip())
+        if match is None:
+            raise StewardError(f"{text!r} is no position in the WAL: one reads like 0/3000148")
+        return cls(int(match[1], 16) << 32 | int(match[2], 16))
+
+    def __str__(self) -> str:
+        return f"{self >> 32:X}/{self & 0xFFFFFFFF:X}"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class ControlData:
+    """What matters of a control file.
+
+    checkpoint: where the record of the last checkpoint begins. redo: from where recovery starts. min_recovery: up to where
+    recovery must come before the data are consistent, with its timeline; None outside recovery. While a server runs all this
+    is of its last checkpoint (primary) or restart point (standby). timeline is older than the server's own from a promotion
+    until the first checkpoint after it.
+    """
+
+    state: str
+    system_identifier: str
+    checkpoint: Lsn
+    redo: Lsn
+    timeline: int
+    previous_timeline: int
+    min_recovery: Lsn | None
+    min_recovery_timeline: int | None
+    checksums: bool
+    wal_log_hints: bool
+    wal_segment_bytes: int
+
+    @property
+    def in_recovery(self) -> bool:
+        """Whether the data are those of a standby, running or not, that was never promoted."""
+        return self.state in (IN_ARCHIVE_RECOVERY, SHUT_DOWN_IN_RECOVERY)
+
+
+def parse(text: str) -> ControlData:
+    """Return what the output of pg_controldata says; raises StewardError when something is missing in it."""
+    fields = {
+        name.strip(): value.strip()
+        for name, colon, value in (line.partition(":") for line in text.splitlines())
+        if colon
+    }
+
+    def field(name: str, read: Callable[[str], _Value]) -> _Value:
+        try:
+            return read(fields[name])
+        except (KeyError, ValueError):
+            raise StewardError(
+                f"pg_controldata does not say {name!r} in a form that is known here: use the one of the server's version"
+            ) from None
+
+    least = field("Minimum recovery ending location", Lsn.parse)
+    return ControlData(
+        state=field("Database cluster state", str),
+        system_identifier=field("Database system identifier", str),
+        checkpoint=field("Latest checkpoint location", Lsn.parse),
+        redo=field("Latest checkpoint's REDO location", Lsn.parse),
+        timeline=field("Latest checkpoint's TimeLineID", int),
+        previous_timeline=field("Latest checkpoint's PrevTimeLineID", int),
+        min_recovery=least or None,
+        min_recovery_timeline=field("Min recovery ending loc's timeline", int) or None,
+        checksums=field("Data page checksum version", int) > 0,
+        wal_log_hints=field("wal_log_hints setting", str) == "on",
+        wal_segment_bytes=field("Bytes per WAL segment", int),
+    )
+
+
+def read(bin_directory: Path, data_directory: Path) -> ControlData:
+    """Return what the control file of a data directory says; raises StewardError when it cannot be read.
+
+    Needs the rights of the account that owns the data, and changes nothing.
+    """
+    command = [str(bin_directory / "pg_controldata"), "-D", str(data_directory)]
+    try:
+        answer = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            timeout=LIMIT,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StewardError(f"cannot run {command[0]}: {error}") from None
+    if answer.returncode:
+        raise StewardError(f"pg_controldata cannot read {data_directory}: {answer.stderr or answer.stdout}")
+    return parse(answer.stdout)
