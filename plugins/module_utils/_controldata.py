@@ -123,3 +123,34 @@ def read(bin_directory: Path, data_directory: Path) -> ControlData:
     if answer.returncode:
         raise StewardError(f"pg_controldata cannot read {data_directory}: {answer.stderr or answer.stdout}")
     return parse(answer.stdout)
+
+
+_END = re.compile(r"error in WAL record at [0-9A-F]+/[0-9A-F]+: .*? at ([0-9A-F]+/[0-9A-F]+)")
+
+
+def wal_end(bin_directory: Path, data_directory: Path, control: ControlData) -> Lsn | None:
+    """Return up to where the server that is stopped has written its WAL, None when that cannot be read.
+
+    pg_waldump reads from the redo location of the last checkpoint on and says at which position the next record is missing.
+    """
+    command = [
+        str(bin_directory / "pg_waldump"),
+        "--quiet",
+        f"--path={data_directory / 'pg_wal'}",
+        f"--timeline={control.timeline}",
+        f"--start={control.redo}",
+    ]
+    try:
+        answer = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            timeout=6 * LIMIT,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = _END.search(answer.stderr)
+    return Lsn.parse(found[1]) if found else None

@@ -24,6 +24,10 @@ options:
   fence_file:
     description: The file that keeps the server from starting, see M(pgsteward.postgres.pg_fence).
     type: path
+  wal_end:
+    description: Look up to where a server that is stopped has written. It reads all WAL since the last checkpoint.
+    type: bool
+    default: false
   login_user:
     description: Superuser of the instance and the operating system's account of that name.
     type: str
@@ -97,12 +101,19 @@ instance:
     oldest_transaction:
       description: Seconds since the oldest open transaction of a client began; 0 without any.
       type: float
+    clients:
+      description: Accounts and addresses that are connected over the network, each pair once.
+      type: list
+      elements: dict
     archiving:
       description: Whether the server archives its WAL.
       type: bool
     standby_signal:
       description: Whether the data directory says that the server is to start as a standby.
       type: bool
+    wal_end:
+      description: Where the WAL of a stopped server ends, with O(wal_end). It is behind RV(instance.lsn) when the server was lost.
+      type: str
     clean:
       description: Whether a stopped server was shut down, rather than lost.
       type: bool
@@ -139,6 +150,7 @@ ARGUMENT_SPEC = {
     "data_directory": {"type": "path", "required": True},
     "bin_directory": {"type": "path"},
     "fence_file": {"type": "path"},
+    "wal_end": {"type": "bool", "default": False},
     "login_user": {"type": "str", "default": "postgres"},
     "timeout": {"type": "int", "default": 10},
 }
@@ -164,6 +176,8 @@ SELECT json_build_object(
       'max_wal_senders', 'max_prepared_transactions', 'max_locks_per_transaction')),
   'oldest_transaction', (SELECT coalesce(round(extract(epoch FROM max(clock_timestamp() - xact_start))::numeric, 3), 0)
     FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
+  'clients', (SELECT coalesce(json_agg(DISTINCT jsonb_build_object('user', usename, 'address', host(client_addr))), '[]'::json)
+    FROM pg_stat_activity WHERE backend_type = 'client backend' AND client_addr IS NOT NULL),
   'slots', (SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, 'wal_status', wal_status,
       'lsn', restart_lsn) ORDER BY slot_name), '[]'::json) FROM pg_replication_slots WHERE slot_type = 'physical'),
   'followers', (SELECT coalesce(json_agg(json_build_object(
@@ -175,7 +189,7 @@ FROM pg_is_in_recovery() AS here (recovery)
 
 
 def observe(
-    data_directory: Path, bin_directory: Path | None, fence_file: Path | None, user: str, timeout: int
+    data_directory: Path, bin_directory: Path | None, fence_file: Path | None, wal_end: bool, user: str, timeout: int
 ) -> dict[str, Any]:
     """Return what is known of the instance in `data_directory`; see RETURN."""
     if not (data_directory / "PG_VERSION").exists():
@@ -191,16 +205,18 @@ def observe(
     except (FileNotFoundError, ValueError):
         pid = ""
     if not pid or not Path(f"/proc/{pid}").exists():
-        return {**stopped(data_directory, bin_directory), **marks}
+        return {**stopped(data_directory, bin_directory, wal_end), **marks}
     psql = str(bin_directory / "psql") if bin_directory and (bin_directory / "psql").exists() else "psql"
     answer = ask([psql, "-h", socket_directory.strip() or "localhost", "-p", port, "-U", user], user, timeout)
     return {**answer, **marks}
 
 
-def stopped(data_directory: Path, bin_directory: Path | None) -> dict[str, Any]:
+def stopped(data_directory: Path, bin_directory: Path | None, wal_end: bool) -> dict[str, Any]:
     """Return what the control file of a server that does not run says; little where the programs are missing."""
+    programs = bin_directory or packaged(data_directory)
     try:
-        control = _controldata.read(bin_directory or packaged(data_directory), data_directory)
+        control = _controldata.read(programs, data_directory)
+        end = _controldata.wal_end(programs, data_directory, control) if wal_end else None
     except StewardError as error:
         return {"state": STOPPED, "reason": str(error)}
     return {
@@ -209,6 +225,7 @@ def stopped(data_directory: Path, bin_directory: Path | None) -> dict[str, Any]:
         "timeline": max(control.timeline, control.min_recovery_timeline or 0),
         "lsn": str(max(control.checkpoint, control.min_recovery or control.checkpoint)),
         "clean": control.state in (_controldata.SHUT_DOWN, _controldata.SHUT_DOWN_IN_RECOVERY),
+        **({"wal_end": str(end)} if end else {}),
     }
 
 
@@ -258,6 +275,7 @@ def main() -> None:
             Path(given["data_directory"]),
             Path(given["bin_directory"]) if given["bin_directory"] else None,
             Path(given["fence_file"]) if given["fence_file"] else None,
+            given["wal_end"],
             given["login_user"],
             given["timeout"],
         ),

@@ -1,0 +1,229 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A change of primary before anybody acts: who may take over, why not, what may be lost. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import Lsn
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import STANDBY, UNREACHABLE
+
+Instances = Mapping[str, Mapping[str, Any]]
+_UNITS = {"": 1, "B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
+
+
+@dataclass(frozen=True)
+class ChangePlan:
+    """Who hands over to whom. findings: why it is refused, one line each. others: standbys that go on as such."""
+
+    operation: str
+    primary: str | None
+    candidate: str | None
+    others: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    loss: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_facts(self) -> dict[str, Any]:
+        """Return plain data for Ansible."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def size(text: Any) -> int:
+    """Return the bytes that a size such as 16MB means; raises StewardError."""
+    match = re.fullmatch(r"\s*(\d+)\s*([kMGT]?B?)\s*", str(text))
+    if match is None or match[2] not in _UNITS:
+        raise StewardError(f"{text} is no size: write a number with kB, MB, GB or TB")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def position(instance: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how far a standby has got: its timeline, then the greater of what it received and replayed."""
+    places = [Lsn.parse(instance[name]) for name in ("lsn", "received_lsn") if instance.get(name)]
+    return int(instance.get("timeline") or 0), max(places, default=Lsn(0))
+
+
+def by_position(instances: Instances, hosts: Sequence[str]) -> list[str]:
+    """Return the hosts, the one that has got furthest first; those that are level keep their order."""
+    return sorted(hosts, key=lambda host: tuple(-part for part in position(instances[host])))
+
+
+def standbys(instances: Instances) -> list[str]:
+    """Return the hosts on which a standby answers."""
+    return [host for host, seen in instances.items() if seen.get("state") == STANDBY]
+
+
+def plan_switchover(topology: Mapping[str, Any], wanted: str | None, limits: Mapping[str, Any]) -> ChangePlan:
+    """Return who takes over from the primary, and why not.
+
+    topology: the fact pg_topology. wanted: the candidate by name; otherwise the best. limits: max_lag (size), max_transaction_age
+    (seconds), synchronous (none, quorum, priority), poolers and lookup_user (see pooler_findings).
+    """
+    instances: Instances = topology["instances"]
+    primary, followers = topology["primary"], standbys(instances)
+    findings = list(topology["problems"])
+    if primary is None:
+        findings.append(topology.get("no_primary") or "there is no primary to hand over: run failover")
+    else:
+        findings += pooler_findings(instances[primary], limits.get("poolers") or [], str(limits.get("lookup_user")))
+    candidate = wanted or next(iter(_preferred(instances, primary, followers)), None)
+    warnings = []
+    if not findings:
+        findings += _candidate_findings(topology, candidate, limits)
+    if not findings:
+        age = float(instances[primary].get("oldest_transaction") or 0)
+        if age > float(limits["max_transaction_age"]):
+            findings.append(
+                f"a transaction on {primary} has been open for {age:.0f} s, more than pg_replica_max_transaction_age"
+                f" ({limits['max_transaction_age']} s): the poolers would wait for its end. End it, or come back later"
+            )
+        away = [host for host in instances if host not in (primary, *followers)]
+        warnings += [f"{host} is {instances[host].get('state', UNREACHABLE)} and stays behind" for host in away]
+    others = tuple(host for host in followers if host != candidate)
+    return ChangePlan("switchover", primary, candidate, others, tuple(findings), tuple(warnings))
+
+
+def pooler_findings(primary: Mapping[str, Any], poolers: Sequence[Mapping[str, Any]], lookup_user: str) -> list[str]:
+    """Return why the poolers cannot hold everybody back. poolers: name, address, reached (whether it answers).
+
+    A pooler that the inventory does not know gives itself away by the account with which it looks up passwords.
+    """
+    found = [
+        f"pooler {one['name']} cannot be asked: its clients would meet a server that is going down. Bring it back, or take it out of the inventory"
+        for one in poolers
+        if not one["reached"]
+    ]
+    known = {one["address"] for one in poolers}
+    strangers = sorted(
+        {
+            one["address"]
+            for one in primary.get("clients") or []
+            if one["user"] == lookup_user and one["address"] and one["address"] not in known
+        }
+    )
+    return found + [
+        f"a pooler at {address} serves clients of the primary and is not in the inventory: add it to the group pgbouncer" for address in strangers
+    ]
+
+
+def _preferred(instances: Instances, primary: str | None, followers: Sequence[str]) -> list[str]:
+    """Return the standbys, synchronous ones first, then by position."""
+    states = {one["name"]: one.get("sync_state") for one in (instances.get(primary or "", {}).get("followers") or [])}
+    return sorted(by_position(instances, followers), key=lambda host: states.get(host) not in ("sync", "quorum"))
+
+
+def _candidate_findings(topology: Mapping[str, Any], candidate: str | None, limits: Mapping[str, Any]) -> list[str]:
+    instances, primary = topology["instances"], topology["primary"]
+    followers = standbys(instances)
+    if not followers:
+        return [f"{primary} has no standby that answers: there is nobody to take over"]
+    choices = f"the standbys are {', '.join(followers)}"
+    if candidate not in instances:
+        return [f"candidate {candidate} is no host of this cluster: {choices}"]
+    if candidate == primary:
+        return [f"candidate {candidate} is the primary already: {choices}"]
+    if candidate not in followers:
+        return [f"candidate {candidate} is {instances[candidate].get('state', UNREACHABLE)}: {choices}"]
+    seen = {one["name"]: one for one in instances[primary].get("followers") or []}.get(candidate)
+    if seen is None or seen.get("state") != "streaming":
+        state = seen["state"] if seen else "not connected to it"
+        return [f"candidate {candidate} does not stream from {primary} ({state}): look at its log, or take another; {choices}"]
+    if instances[candidate].get("replay_paused"):
+        return [f"replay on candidate {candidate} is paused: SELECT pg_wal_replay_resume() there, or take another; {choices}"]
+    lag, most = int(seen.get("lag_bytes") or 0), size(limits["max_lag"])
+    if lag > most:
+        return [
+            (
+                f"candidate {candidate} is {lag} bytes behind {primary}, more than pg_replica_max_lag ({limits['max_lag']}): wait until it has"
+                f" caught up, or take another; {choices}"
+            )
+        ]
+    if limits["synchronous"] != "none" and seen.get("sync_state") not in ("sync", "quorum"):
+        return [
+            (
+                f"candidate {candidate} is not among the synchronous standbys ({seen.get('sync_state')}), so commits may be confirmed that it"
+                f" lacks: take one that is; {choices}"
+            )
+        ]
+    return []
+
+
+def plan_failover(topology: Mapping[str, Any], wanted: str | None, given: Mapping[str, Any]) -> ChangePlan:
+    """Return who becomes primary without the old one's help, what may be lost, and why not.
+
+    given: force (name of a healthy primary that is to be given up), confirm (word for a loss that is not known), fenceable (the
+    command for hosts that do not answer is there), last_seen (position and age in seconds of the primary when it was last asked),
+    synchronous_members and synchronous_count (see confirmed).
+    """
+    instances: Instances = topology["instances"]
+    followers = standbys(instances)
+    primary = topology["primary"]
+    findings = [line for line in topology["problems"] if not line.startswith("two primaries")]
+    if primary and given.get("force") != primary:
+        findings.append(
+            f"{primary} is a primary that answers: run switchover, which loses nothing. If it has to be given up all the same, -e"
+            f" force={primary}"
+        )
+    if not followers:
+        findings.append("no standby answers: there is nobody to take over. Bring a standby up, or restore from a backup")
+    best = next(iter(by_position(instances, followers)), None)
+    candidate = wanted or best
+    if followers and candidate not in followers:
+        state = instances[candidate].get("state", UNREACHABLE) if candidate in instances else "no host of this cluster"
+        findings.append(f"candidate {candidate} is {state}: the standbys are {', '.join(followers)}")
+    elif best and candidate and position(instances[candidate]) < position(instances[best]):
+        behind = position(instances[best])[1] - position(instances[candidate])[1]
+        if given.get("confirm") != candidate:
+            findings.append(
+                f"candidate {candidate} lacks {behind} bytes that {best} has: take {best}, or give them up by -e confirm={candidate}"
+            )
+    lost = [host for host, seen in instances.items() if host not in followers]
+    former = primary or next(iter(lost), None)
+    others = tuple(host for host in followers if host != candidate)
+    loss = loss_bound(instances, former, candidate, given) if candidate in instances else {}
+    if not findings and loss.get("kind") == "unknown" and given.get("confirm") != "unknown":
+        findings.append(
+            "it is not known how much the lost primary had written that no standby has: bring its host back to look, or accept that by"
+            " -e confirm=unknown"
+        )
+    return ChangePlan("failover", former, candidate, others, tuple(findings), (), loss)
+
+
+def confirmed(instances: Instances, members: Sequence[str], count: int) -> bool:
+    """Return whether every acknowledged commit is on the furthest of the standbys that answer.
+
+    A commit waited for `count` of the members, so it is on one of any len(members) - count + 1 of them.
+    """
+    there = [host for host in standbys(instances) if host in members]
+    return count > 0 and len(there) >= len(members) - count + 1
+
+
+def loss_bound(
+    instances: Instances, former: str | None, candidate: str | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a failover may lose: kind (none, exact, estimated, unknown), bytes, and a sentence.
+
+    Exact where the end of the lost primary's WAL can be read, none where every commit waited for the candidate or for somebody
+    it is level with, estimated from its last known position otherwise.
+    """
+    here = position(instances[candidate])[1] if candidate else Lsn(0)
+    old = instances.get(former or "", {})
+    if confirmed(instances, given.get("synchronous_members") or [], int(given.get("synchronous_count") or 0)):
+        return {"kind": "none", "bytes": 0, "text": "no acknowledged commit: commits waited for a synchronous standby that is there"}
+    end = old.get("wal_end") or (old.get("lsn") if old.get("clean") or old.get("state") == "primary" else None)
+    if end:
+        behind = max(0, Lsn.parse(end) - here)
+        return {"kind": "exact", "bytes": behind, "text": f"{behind} bytes of WAL: {former} had written up to {end}, {candidate} has {here}"}
+    last = given.get("last_seen") or {}
+    if last.get("lsn"):
+        behind = max(0, Lsn.parse(last["lsn"]) - here)
+        return {
+            "kind": "estimated",
+            "bytes": behind,
+            "text": f"{behind} bytes of WAL and what came in the {last['age']:.0f} s after {former} was last asked (it was at {last['lsn']})",
+        }
+    return {"kind": "unknown", "bytes": None, "text": f"not known: nothing says up to where {former} had written"}
