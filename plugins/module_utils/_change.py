@@ -88,7 +88,7 @@ def plan_switchover(topology: Mapping[str, Any], wanted: str | None, limits: Map
 
 
 def pooler_findings(primary: Mapping[str, Any], poolers: Sequence[Mapping[str, Any]], lookup_user: str) -> list[str]:
-    """Return why the poolers cannot hold everybody back. poolers: name, address, reached (whether it answers).
+    """Return why the poolers cannot hold everybody back. poolers: name, host, reached (whether it answers).
 
     A pooler that the inventory does not know gives itself away by the account with which it looks up passwords.
     """
@@ -97,7 +97,7 @@ def pooler_findings(primary: Mapping[str, Any], poolers: Sequence[Mapping[str, A
         for one in poolers
         if not one["reached"]
     ]
-    known = {one["address"] for one in poolers}
+    known = {one["host"] for one in poolers}
     strangers = sorted(
         {
             one["address"]

@@ -74,7 +74,8 @@ def fence(place: Place, reason: str) -> bool:
         raise StewardError(f"cannot make the directory {place.marker.parent} of the fence: {error.strerror}") from None
     _owned_file.write(place.marker, json.dumps(asdict(found)) + "\n", mode=0o644)
     if place.start_conf is not None:
-        _owned_file.write(place.start_conf, f"# Fenced by pgsteward, see {place.marker}.\n{DISABLED}\n", mode=0o644)
+        text = f"# Fenced by pgsteward, see {place.marker}.\n{DISABLED}\n"
+        _owned_file.write(place.start_conf, text, mode=None if place.start_conf.exists() else 0o644)
     return True
 
 

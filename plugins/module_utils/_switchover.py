@@ -78,9 +78,10 @@ class World(Protocol):
     def sleep(self, seconds: float) -> None: ...
     def interrupted(self) -> str | None: ...  # the name of a signal that came
 
-    def connect(self) -> list[str]: ...  # checks both servers and every pooler, changes nothing; returns warnings
-    def claim(self) -> list[str]: ...  # this host's only operation from here on; returns warnings
-    def note(self, progress: Mapping[str, Any]) -> None: ...  # for whoever finds a killed run; never raises
+    def leftover(self) -> str | None: ...  # what is known of an operation that was cut short
+    def connect(self) -> None: ...  # checks both servers and every pooler, changes nothing
+    def claim(self) -> None: ...  # this host's only operation from here on
+    def note(self, progress: Mapping[str, Any]) -> None: ...  # for whoever finds a killed run
     def forget(self) -> None: ...  # takes the notes back
 
     def checkpoint(self) -> None: ...
@@ -126,25 +127,33 @@ class Switchover:
         self.serving: str | None = job.primary
 
     def plan(self) -> dict[str, Any]:
-        """Return what run() would do, after every check that changes nothing."""
-        self.warnings += self.world.connect()
+        """Return what run() would do, after every check that changes nothing; raises SwitchoverError."""
+        try:
+            self._look_back()
+            self.world.connect()
+        except Exception as error:
+            raise self._refuse(error) from error
         return {**self._report(PLANNED), "steps": [asdict(Step(name, 0.0)) for name in STEPS]}
 
     def run(self) -> dict[str, Any]:
         """Hand over and return the report; raises SwitchoverError, with the report in its facts, on anything less."""
+        heard = True
         try:
             self._hand_over()
         except Exception as error:
+            if not self.fencing:
+                raise self._refuse(error) from error
             if not self.requested:
                 raise self._abort(error) from error
+            heard = False
             self.warnings.append(f"the answer to the request of the promotion was lost: {error}")
-        self._await_promotion()
+        self._await_promotion(heard)
         self.serving = self.job.candidate
         problems = self._resume_on_candidate() + self._follow()
         if problems:
             said = "; ".join(problems)
             raise SwitchoverError(f"{self.job.candidate} is the primary now, but {said}", **self._report(SWITCHED))
-        self.world.forget()
+        self.warnings += self._undo(self.world.forget)
         return self._report(SWITCHED)
 
     # Until the promotion is requested
@@ -152,7 +161,9 @@ class Switchover:
     def _hand_over(self) -> None:
         world, limits = self.world, self.job.limits
         with self._step("connect"):
-            self.warnings += world.connect() + world.claim()
+            self._look_back()
+            world.connect()
+            world.claim()
         with self._step("checkpoint"):
             world.checkpoint()
         with self._step("catch_up"):
@@ -184,6 +195,10 @@ class Switchover:
         with self._step("promote"):
             self._request_promotion()
 
+    def _look_back(self) -> None:
+        leftover = self.world.leftover()
+        self.warnings += [leftover] if leftover else []
+
     def _await_replay(self, wanted: int, meaning: str) -> None:
         """Wait until the candidate has replayed up to `wanted`."""
         limit = self.world.now() + self.job.limits.replay
@@ -214,19 +229,22 @@ class Switchover:
             self.requested = not self.seen.in_recovery  # a primary refuses as well
             raise
 
+    def _refuse(self, error: Exception) -> SwitchoverError:
+        """Return the error of a run that has changed nothing."""
+        self._undo(self.world.forget)
+        self.serving = self.job.primary if self._takes_writes() else None
+        text = "; ".join([f"switchover refused, nothing was changed: {error}", *self.warnings])
+        return SwitchoverError(text, **self._report(ABORTED))
+
     def _abort(self, error: Exception) -> SwitchoverError:
         """Make the old primary serve again, as far as it had been stopped, and return the error that says how that went."""
         world, primary, problems = self.world, self.job.primary, []
-        if not self.fencing:
-            self._undo(world.forget)
-            self.serving = primary if self._takes_writes() else None
-            return SwitchoverError(f"switchover refused, nothing was changed: {error}", **self._report(ABORTED))
         if self.stopping and self.seen and not self.seen.in_recovery:
             self.serving = self.job.candidate
             held = f"{primary} is stopped and stays fenced, and the poolers hold their clients until their armed RESUME"
             return SwitchoverError(f"switchover aborted at {self.step}: {error}; {held}", **self._report(UNDECIDED))
         failed = self.step
-        problems += self._undo(world.unfence)
+        problems += [f"the fence of {primary} stays: {problem}" for problem in self._undo(world.unfence)]
         if self.stopping:
             problems += self._undo(world.kill)
             problems += self._undo(lambda: world.start(self.job.limits.start))
@@ -245,10 +263,10 @@ class Switchover:
 
     # From the request on
 
-    def _await_promotion(self) -> None:
-        """Look until the candidate takes writes; one that comes back as a standby is asked again."""
+    def _await_promotion(self, heard: bool) -> None:
+        """Look until the candidate takes writes; one that may not have heard of it, or has forgotten, is asked again."""
         world, begun = self.world, self.world.now()
-        down_since, lost, last = None, False, "it was not asked"
+        down_since, lost, last = None, not heard, ""
         while True:
             try:
                 self.seen = world.candidate()
@@ -304,14 +322,15 @@ class Switchover:
         """RESUME every pooler, again and again until the limit; return the problems of those that still hold."""
         limit = self.world.now() + self.job.limits.resume
         while True:
-            problems = self.world.resume(reload)
+            try:
+                problems = self.world.resume(reload)
+            except Exception as error:
+                problems = {"": str(error)}
             if not problems:
                 return []
             if self.world.now() > limit:
-                return [
-                    f"pooler {name} may still hold its clients until its armed RESUME: {problems[name]}"
-                    for name in sorted(problems)
-                ]
+                still = "may still hold its clients until its armed RESUME"
+                return [f"pooler {name or '(which is unknown)'} {still}: {problems[name]}" for name in sorted(problems)]
             self.world.sleep(RESUME_POLL)
 
     def _undo(self, effect: Callable[[], object]) -> list[str]:
@@ -325,7 +344,7 @@ class Switchover:
     def _takes_writes(self) -> bool:
         try:
             return self.world.takes_writes()
-        except StewardError:
+        except Exception:
             return False
 
     @contextmanager
@@ -345,7 +364,8 @@ class Switchover:
             raise InterruptedBySignalError(f"{name} came, before the promotion was requested")
 
     def _note(self) -> None:
-        self.world.note({"step": self.step, "promotion_requested": self.requested, "steps": self._seconds()})
+        progress = {"step": self.step, "promotion_requested": self.requested, "steps": self._seconds()}
+        self._undo(lambda: self.world.note(progress))
 
     def _seconds(self) -> list[dict[str, Any]]:
         return [{"name": step.name, "seconds": round(step.seconds, 4)} for step in self.steps]

@@ -179,7 +179,10 @@ class RealWorld:
 
     # Before anything changes
 
-    def connect(self) -> list[str]:
+    def leftover(self) -> str | None:
+        return leftover_of(self.state_file)
+
+    def connect(self) -> None:
         """Connect to everybody and refuse what cannot end well."""
         here = json.loads(self._psql(_LOCAL, self.waits.connect))
         if here["in_recovery"]:
@@ -192,7 +195,6 @@ class RealWorld:
                 raise StewardError(
                     f"pooler {pooler.place.name}: {problem}" if pooler.place.name not in problem else problem
                 )
-        return []
 
     def _refuse_backlog(self) -> None:
         directory = self.instance.data_directory / "pg_wal" / "archive_status"
@@ -235,8 +237,8 @@ class RealWorld:
         for _further in list(pooler.entries)[1:]:
             pooler.consoles.append(open_console(pooler.place, self.waits.connect))
 
-    def claim(self) -> list[str]:
-        """Keep other operations of this host away; tell of one that was cut short."""
+    def claim(self) -> None:
+        """Keep other operations away from this host, and refuse a fence that no earlier run left."""
         directory = self.state_file.parent
         try:
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -250,9 +252,8 @@ class RealWorld:
             raise StewardError(
                 f"another operation runs on {self.instance.name}, see {self.state_file}: wait for its end"
             ) from None
-        leftover = leftover_of(self.state_file)
         fence = _fence.read(self.instance.fence)
-        if fence is not None and leftover is None:
+        if fence is not None and self.leftover() is None:
             os.close(lock)
             raise StewardError(
                 f"{self.instance.name} is fenced since {fence.since or 'an unknown time'} ({fence.reason or 'no reason given'}),"
@@ -266,7 +267,6 @@ class RealWorld:
             "pid": os.getpid(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        return [leftover] if leftover else []
 
     def note(self, progress: Mapping[str, Any]) -> None:
         """Write how far we are: whole, and without waiting for the disk, since only a killed process is meant."""

@@ -1,0 +1,62 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The filters of a change of primary: its plan, its proof, its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _change, _change_report
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+
+
+def plan_switchover(topology: Mapping[str, Any], wanted: str | None, limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan of a switchover as data."""
+    try:
+        return _change.plan_switchover(topology, wanted or None, limits).as_facts()
+    except StewardError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def plan_failover(topology: Mapping[str, Any], wanted: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan of a failover as data."""
+    try:
+        return _change.plan_failover(topology, wanted or None, given).as_facts()
+    except StewardError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def only(one: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return those entries of a dictionary that have one of the names."""
+    return {name: one[name] for name in names if name in one}
+
+
+def pooler_places(hosts: Iterable[str], variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return name, address, port of each pooler, and whether it has answered in this run. variables: hostvars."""
+    return [
+        {
+            "name": host,
+            "host": variables[host].get("ansible_host", host),
+            "port": int(variables[host].get("pgbouncer_port", 6432)),
+            "reached": "__pgbouncer_entries" in variables[host],
+        }
+        for host in hosts
+    ]
+
+
+class FilterModule:
+    """The filters of this file, each documented in a file of its name."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return filter names and functions."""
+        return {
+            "change_ending": _change_report.ending,
+            "change_page": _change_report.page,
+            "change_proof": _change_report.proof,
+            "change_record": _change_report.record,
+            "only": only,
+            "plan_failover": plan_failover,
+            "plan_switchover": plan_switchover,
+            "pooler_places": pooler_places,
+        }

@@ -1,0 +1,83 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The record of a change of primary, as data and as a page for people; and what proves that it is done. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def proof(primary: Mapping[str, Any], expected: Sequence[str]) -> list[str]:
+    """Return what is missing: primary takes writes, and every host of `expected` streams from it.
+
+    primary: what pg_topology_info says of the new primary. A standby that streams is on the primary's timeline.
+    """
+    if primary.get("state") != "primary":
+        return [f"the new primary does not take writes: it is {primary.get('state', 'unreachable')} {primary.get('reason', '')}".strip()]
+    streaming = {one["name"] for one in primary.get("followers") or [] if one["state"] == "streaming"}
+    return [f"{host} does not follow the new primary" for host in expected if host not in streaming]
+
+
+def record(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a change.
+
+    facts: change (the plan), begun and ended (ISO times), seconds, result (of pg_switchover, or the steps of a failover), after (what the
+    new primary says), failure (None when all is well), unproven (lines), environment.
+    """
+    change, result, after = facts["change"], facts.get("result") or {}, facts.get("after") or {}
+    failure = facts.get("failure")
+    unproven = list(facts.get("unproven") or [])
+    return {
+        "format": 1,
+        "operation": change["operation"],
+        "environment": facts["environment"],
+        "outcome": "failed" if failure or unproven else "done",
+        "begun": facts["begun"],
+        "ended": facts["ended"],
+        "seconds": facts["seconds"],
+        "primary_before": change["primary"],
+        "primary_after": facts.get("serving"),
+        "timeline_before": result.get("timeline_before") or facts.get("timeline_before"),
+        "timeline_after": after.get("timeline"),
+        "lsn_shutdown": result.get("lsn"),
+        "lsn_candidate": result.get("candidate_lsn"),
+        "pause_seconds": result.get("pause_seconds"),
+        "steps": [{"name": step["name"], "seconds": round(step["seconds"], 3)} for step in result.get("steps") or []],
+        "loss": change.get("loss") or {"kind": "none", "bytes": 0, "text": "nothing: the candidate had replayed all of it"},
+        "standbys": [one["name"] for one in after.get("followers") or [] if one["state"] == "streaming"],
+        "warnings": [*change.get("warnings", []), *(result.get("warnings") or [])],
+        "failure": failure,
+        "unproven": unproven,
+    }
+
+
+def page(one: Mapping[str, Any]) -> str:
+    """Return a record as Markdown."""
+    lines = [
+        f"# {one['operation'].capitalize()} of {one['environment']}: {one['outcome']}",
+        "",
+        f"* begun {one['begun']}, ended {one['ended']}, {one['seconds']} s",
+        f"* primary: {one['primary_before']} before, {one['primary_after'] or 'none'} after",
+        f"* timeline: {one['timeline_before'] or 'not known'} before, {one['timeline_after'] or 'not known'} after",
+        f"* loss: {one['loss'].get('text', 'not known')}",
+    ]
+    if one["lsn_shutdown"]:
+        lines.append(f"* shut down at {one['lsn_shutdown']}, the candidate had replayed {one['lsn_candidate'] or 'not known'}")
+    if one["pause_seconds"] is not None:
+        lines.append(f"* clients of the poolers waited {one['pause_seconds']:.3f} s")
+    lines.append(f"* standbys that follow: {', '.join(one['standbys']) or 'none'}")
+    if one["steps"]:
+        lines += ["", "| step | seconds |", "|---|---|", *(f"| {step['name']} | {step['seconds']:.3f} |" for step in one["steps"])]
+    for title, found in (("Failure", [one["failure"]] if one["failure"] else []), ("Not proven", one["unproven"]), ("Warnings", one["warnings"])):
+        if found:
+            lines += ["", f"## {title}", "", *(f"* {line}" for line in found)]
+    return "\n".join(lines) + "\n"
+
+
+def ending(one: Mapping[str, Any]) -> str | None:
+    """Return what a run that did not reach its end says last, None when all is well."""
+    if one["outcome"] == "done":
+        return None
+    said = [*([one["failure"]] if one["failure"] else []), *one["unproven"]]
+    who = f"{one['primary_after']} takes writes" if one["primary_after"] else "no server is known to take writes"
+    return f"{one['operation']} failed: {'; '.join(said)}. Now {who}"
