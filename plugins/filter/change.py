@@ -45,6 +45,13 @@ def pooler_places(hosts: Iterable[str], variables: Mapping[str, Any]) -> list[di
     ]
 
 
+def rotated(values: Iterable[Any], turn: int) -> list[Any]:
+    """Return the values beginning with that at `turn`, counted round and round: each pooler has an order of its own."""
+    listed = list(values)
+    start = turn % len(listed) if listed else 0
+    return listed[start:] + listed[:start]
+
+
 class FilterModule:
     """The filters of this file, each documented in a file of its name."""
 
@@ -55,8 +62,11 @@ class FilterModule:
             "change_page": _change_report.page,
             "change_proof": _change_report.proof,
             "change_record": _change_report.record,
+            "lost_hosts": _change.lost_hosts,
             "only": only,
             "plan_failover": plan_failover,
             "plan_switchover": plan_switchover,
             "pooler_places": pooler_places,
+            "rejoin_findings": _change.rejoin_findings,
+            "rotated": rotated,
         }

@@ -10,7 +10,13 @@ from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import Lsn
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
-from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import STANDBY, UNREACHABLE
+from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import (
+    EMPTY,
+    PRIMARY,
+    STANDBY,
+    STOPPED,
+    UNREACHABLE,
+)
 
 Instances = Mapping[str, Mapping[str, Any]]
 _UNITS = {"": 1, "B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
@@ -155,13 +161,14 @@ def _candidate_findings(topology: Mapping[str, Any], candidate: str | None, limi
 def plan_failover(topology: Mapping[str, Any], wanted: str | None, given: Mapping[str, Any]) -> ChangePlan:
     """Return who becomes primary without the old one's help, what may be lost, and why not.
 
-    given: force (name of a healthy primary that is to be given up), confirm (word for a loss that is not known), fenceable (the
-    command for hosts that do not answer is there), last_seen (position and age in seconds of the primary when it was last asked),
-    synchronous_members and synchronous_count (see confirmed).
+    given: force (name of a healthy primary that is to be given up), confirm (names of hosts that are known to write nothing any more,
+    or the candidate, or `unknown`; separated by commas), fence_command (whether there is one), synchronous_hosts (members, empty for
+    all), synchronous_count (0 where commits do not wait, or need not have waited).
     """
     instances: Instances = topology["instances"]
-    followers = standbys(instances)
-    primary = topology["primary"]
+    followers, primary = standbys(instances), topology["primary"]
+    confirmed_names = {name.strip() for name in str(given.get("confirm") or "").split(",")}
+    lost = lost_hosts(instances)
     findings = [line for line in topology["problems"] if not line.startswith("two primaries")]
     if primary and given.get("force") != primary:
         findings.append(
@@ -175,22 +182,39 @@ def plan_failover(topology: Mapping[str, Any], wanted: str | None, given: Mappin
     if followers and candidate not in followers:
         state = instances[candidate].get("state", UNREACHABLE) if candidate in instances else "no host of this cluster"
         findings.append(f"candidate {candidate} is {state}: the standbys are {', '.join(followers)}")
-    elif best and candidate and position(instances[candidate]) < position(instances[best]):
+    elif best and candidate and position(instances[candidate]) < position(instances[best]) and candidate not in confirmed_names:
         behind = position(instances[best])[1] - position(instances[candidate])[1]
-        if given.get("confirm") != candidate:
-            findings.append(
-                f"candidate {candidate} lacks {behind} bytes that {best} has: take {best}, or give them up by -e confirm={candidate}"
-            )
-    lost = [host for host, seen in instances.items() if host not in followers]
+        findings.append(f"candidate {candidate} lacks {behind} bytes that {best} has: take {best}, or give them up by -e confirm={candidate}")
+    findings += [
+        (
+            f"{host} does not answer and may still take writes: there is no pg_replica_fence_command to make sure. Fence it by hand (cut its"
+            f" power or its network), then say so by -e confirm={host}"
+        )
+        for host in lost
+        if _silent(instances[host]) and not given.get("fence_command") and host not in confirmed_names
+    ]
     former = primary or next(iter(lost), None)
     others = tuple(host for host in followers if host != candidate)
-    loss = loss_bound(instances, former, candidate, given) if candidate in instances else {}
-    if not findings and loss.get("kind") == "unknown" and given.get("confirm") != "unknown":
+    loss = loss_bound(instances, former, candidate, given) if candidate in followers else {}
+    if not findings and loss.get("kind") == "unknown" and "unknown" not in confirmed_names:
         findings.append(
             "it is not known how much the lost primary had written that no standby has: bring its host back to look, or accept that by"
             " -e confirm=unknown"
         )
     return ChangePlan("failover", former, candidate, others, tuple(findings), (), loss)
+
+
+def lost_hosts(instances: Instances) -> list[str]:
+    """Return the hosts that may be or become a primary of their own: they have to be fenced first."""
+    return [
+        host
+        for host, seen in instances.items()
+        if seen.get("state") not in (STANDBY, EMPTY) and not (seen.get("state") == STOPPED and seen.get("standby_signal"))
+    ]
+
+
+def _silent(instance: Mapping[str, Any]) -> bool:
+    return not instance or "state" not in instance
 
 
 def confirmed(instances: Instances, members: Sequence[str], count: int) -> bool:
@@ -202,28 +226,50 @@ def confirmed(instances: Instances, members: Sequence[str], count: int) -> bool:
     return count > 0 and len(there) >= len(members) - count + 1
 
 
-def loss_bound(
-    instances: Instances, former: str | None, candidate: str | None, given: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what a failover may lose: kind (none, exact, estimated, unknown), bytes, and a sentence.
+def loss_bound(instances: Instances, former: str | None, candidate: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a failover may lose: kind (none, exact, estimated, unknown), bytes (of WAL, None when not known), and a sentence.
 
-    Exact where the end of the lost primary's WAL can be read, none where every commit waited for the candidate or for somebody
-    it is level with, estimated from its last known position otherwise.
+    None where every commit waited for somebody the candidate is level with; exact where the end of the lost primary's WAL can be read;
+    estimated from the last commit that the candidate has; unknown where it has none since its start.
     """
-    here = position(instances[candidate])[1] if candidate else Lsn(0)
-    old = instances.get(former or "", {})
-    if confirmed(instances, given.get("synchronous_members") or [], int(given.get("synchronous_count") or 0)):
-        return {"kind": "none", "bytes": 0, "text": "no acknowledged commit: commits waited for a synchronous standby that is there"}
-    end = old.get("wal_end") or (old.get("lsn") if old.get("clean") or old.get("state") == "primary" else None)
+    place = instances[candidate or ""]
+    here, old = position(place)[1], instances.get(former or "", {})
+    members = [host for host in given.get("synchronous_hosts") or instances if host != former]
+    if confirmed(instances, members, int(given.get("synchronous_count") or 0)):
+        return {"kind": "none", "bytes": 0, "text": "no acknowledged commit: each had been confirmed by a standby that is there"}
+    end = old.get("wal_end") or (old.get("lsn") if old.get("clean") or old.get("state") == PRIMARY else None)
     if end:
         behind = max(0, Lsn.parse(end) - here)
         return {"kind": "exact", "bytes": behind, "text": f"{behind} bytes of WAL: {former} had written up to {end}, {candidate} has {here}"}
-    last = given.get("last_seen") or {}
-    if last.get("lsn"):
-        behind = max(0, Lsn.parse(last["lsn"]) - here)
+    if place.get("last_commit"):
         return {
             "kind": "estimated",
-            "bytes": behind,
-            "text": f"{behind} bytes of WAL and what came in the {last['age']:.0f} s after {former} was last asked (it was at {last['lsn']})",
+            "bytes": None,
+            "since": place["last_commit"],
+            "text": f"commits later than {place['last_commit']} UTC, the last one that {candidate} has, which is at {here}",
         }
     return {"kind": "unknown", "bytes": None, "text": f"not known: nothing says up to where {former} had written"}
+
+
+def rejoin_findings(topology: Mapping[str, Any], node: str, confirm: str, anew: bool) -> list[str]:
+    """Return why a host cannot be made a standby again. anew: by a new copy, whatever is there."""
+    instances, primary = topology["instances"], topology["primary"]
+    writing = [host for host, seen in instances.items() if seen.get("state") == PRIMARY]
+    seen = instances[node]
+    if _silent(seen):
+        return [f"{node} does not answer: bring its host back first"]
+    if primary is None and len(writing) == 2 and node in writing:
+        other = next(host for host in writing if host != node)
+        if (seen.get("timeline") or 0) > (instances[other].get("timeline") or 0):
+            return [f"{node} is on a higher timeline than {other}: it is {other} that has to come back"]
+        if confirm != node:
+            return [f"{node} takes writes, which {other} does not have: what was written there is kept aside and lost to clients; -e confirm={node}"]
+        return []
+    if primary is None:
+        return [topology.get("no_primary") or "no server takes writes: run failover first"]
+    if node == primary:
+        return [f"{node} is the primary; there is nothing to come back to"]
+    own = seen.get("state") == STANDBY or bool(seen.get("standby_signal"))
+    if anew and not own and seen.get("state") != EMPTY and confirm != node:
+        return [f"{node} holds data that are no standby's: they are put aside only with -e confirm={node}"]
+    return [line for line in topology["problems"] if node not in line]

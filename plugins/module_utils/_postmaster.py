@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
-QUIT_LIMIT = 2.0  # seconds that an immediate shutdown may take before everything of the unit is killed
+QUIT_LIMIT = 0.5  # seconds that an immediate shutdown may take before everything of the unit is killed
 KILL_LIMIT = 3.0
 SYSTEMCTL_LIMIT = 10.0
 

@@ -149,11 +149,16 @@ class Switchover:
             self.warnings.append(f"the answer to the request of the promotion was lost: {error}")
         self._await_promotion(heard)
         self.serving = self.job.candidate
-        problems = self._resume_on_candidate() + self._follow()
+        with self._step("resume"):
+            held = self._resume(reload=True, limit=0)
+        problems = self._follow()
+        if not problems:
+            self.warnings += self._undo(self.world.forget)
+        if held:  # what does not obey at once must not keep the old primary from following
+            problems = self._resume(reload=True, limit=self.job.limits.resume) + problems
         if problems:
             said = "; ".join(problems)
             raise SwitchoverError(f"{self.job.candidate} is the primary now, but {said}", **self._report(SWITCHED))
-        self.warnings += self._undo(self.world.forget)
         return self._report(SWITCHED)
 
     # Until the promotion is requested
@@ -238,27 +243,26 @@ class Switchover:
 
     def _abort(self, error: Exception) -> SwitchoverError:
         """Make the old primary serve again, as far as it had been stopped, and return the error that says how that went."""
-        world, primary, problems = self.world, self.job.primary, []
+        world, primary = self.world, self.job.primary
         if self.stopping and self.seen and not self.seen.in_recovery:
             self.serving = self.job.candidate
             held = f"{primary} is stopped and stays fenced, and the poolers hold their clients until their armed RESUME"
             return SwitchoverError(f"switchover aborted at {self.step}: {error}; {held}", **self._report(UNDECIDED))
-        failed = self.step
-        problems += [f"the fence of {primary} stays: {problem}" for problem in self._undo(world.unfence)]
+        fence = [f"the fence of {primary} stays: {problem}" for problem in self._undo(world.unfence)]
+        problems = list(fence)
         if self.stopping:
             problems += self._undo(world.kill)
             problems += self._undo(lambda: world.start(self.job.limits.start))
         if self.pausing:
-            problems += self._resume(reload=False)
+            problems += self._resume(reload=False, limit=self.job.limits.resume)
         self.serving = primary if self._takes_writes() else None
         if self.serving is None:
             problems.append("no server takes writes")
-        elif not problems:
+        elif not fence:
             self._undo(world.forget)
-        state = (
-            [f"{primary} {'takes writes again' if self.stopping else 'goes on as the primary'}"] if self.serving else []
-        )
-        text = "; ".join([f"switchover aborted at {failed}: {error}", *state, *problems])
+        if self.serving:
+            problems.insert(0, f"{primary} {'takes writes again' if self.stopping else 'goes on as the primary'}")
+        text = "; ".join([f"switchover aborted at {self.step}: {error}", *problems])
         return SwitchoverError(text, **self._report(ABORTED))
 
     # From the request on
@@ -297,10 +301,6 @@ class Switchover:
             **self._report(UNDECIDED),
         )
 
-    def _resume_on_candidate(self) -> list[str]:
-        with self._step("resume"):
-            return self._resume(reload=True)
-
     def _follow(self) -> list[str]:
         """Start the old primary as a standby; return what went wrong."""
         world = self.world
@@ -318,9 +318,9 @@ class Switchover:
 
     # What both sides need
 
-    def _resume(self, reload: bool) -> list[str]:
-        """RESUME every pooler, again and again until the limit; return the problems of those that still hold."""
-        limit = self.world.now() + self.job.limits.resume
+    def _resume(self, reload: bool, limit: float) -> list[str]:
+        """RESUME every pooler, again and again for limit seconds; return the problems of those that still hold."""
+        until = self.world.now() + limit
         while True:
             try:
                 problems = self.world.resume(reload)
@@ -328,7 +328,7 @@ class Switchover:
                 problems = {"": str(error)}
             if not problems:
                 return []
-            if self.world.now() > limit:
+            if self.world.now() >= until:
                 still = "may still hold its clients until its armed RESUME"
                 return [f"pooler {name or '(which is unknown)'} {still}: {problems[name]}" for name in sorted(problems)]
             self.world.sleep(RESUME_POLL)

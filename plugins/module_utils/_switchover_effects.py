@@ -481,7 +481,7 @@ class RealWorld:
                 raise
 
     def pause_seconds(self) -> float | None:
-        if self._paused_at is None or self._resumed_at is None:
+        if self._paused_at is None or self._resumed_at is None or self.holding():
             return None
         return self._resumed_at - self._paused_at
 

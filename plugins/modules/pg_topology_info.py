@@ -85,6 +85,9 @@ instance:
     upstream:
       description: Host that a standby streams from.
       type: str
+    last_commit:
+      description: When the last commit that a standby has replayed was made, as UTC.
+      type: str
     replay_paused:
       description: Whether a standby's replay is paused.
       type: bool
@@ -169,6 +172,7 @@ SELECT json_build_object(
   'received_lsn', CASE WHEN recovery THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) END,
   'replay_paused', CASE WHEN recovery THEN pg_is_wal_replay_paused() ELSE false END,
   'version', current_setting('server_version_num')::int,
+  'last_commit', CASE WHEN recovery THEN pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC' END,
   'upstream', (SELECT sender_host FROM pg_stat_wal_receiver WHERE status = 'streaming'),
   'synchronous_standby_names', current_setting('synchronous_standby_names'),
   'archiving', current_setting('archive_mode') <> 'off',

@@ -1,0 +1,134 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A former primary's data directory is made one of a standby by pg_rewind."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_rejoin
+short_description: Make a former primary's data directory follow the new primary
+version_added: 0.1.0
+description:
+  - Runs C(pg_rewind) on a data directory whose server is stopped, so that it can follow the server at O(host), and marks it as a standby's.
+  - What had been written after the timelines parted is undone there. With O(keep) the whole directory is copied aside first, as far as the
+    file system can do that without copying blocks.
+  - Where C(pg_rewind) cannot do it RV(method) is V(failed), and the directory needs a new copy of the primary; see
+    M(pgsteward.postgres.pg_base_backup). The module itself does not fail then.
+  - A directory that is a standby's already is left alone.
+options:
+  data_directory:
+    description: The data directory.
+    type: path
+    required: true
+  bin_directory:
+    description: Directory of C(pg_rewind) and C(pg_controldata) of the same major version.
+    type: path
+    required: true
+  config_file:
+    description: The server's C(postgresql.conf), for the recovery that a lost server needs first.
+    type: path
+    required: true
+  host:
+    description: Address of the primary.
+    type: str
+    required: true
+  port:
+    description: Port of the primary.
+    type: int
+    default: 5432
+  user:
+    description: Account that may read the primary's files.
+    type: str
+    required: true
+  pass_file:
+    description: File with its password, readable for O(owner).
+    type: path
+    required: true
+  ca_file:
+    description: Certificate of the authority that signed the primary's certificate.
+    type: path
+    required: true
+  owner:
+    description: The operating system's account that owns the data.
+    type: str
+    default: postgres
+  keep:
+    description: Whether the diverged directory is copied aside.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    description: Says what would be done.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+author: The pgsteward maintainers (@pgsteward)
+"""
+
+EXAMPLES = r"""
+- name: Rewind a former primary
+  pgsteward.postgres.pg_rejoin:
+    data_directory: /var/lib/postgresql/17/main
+    bin_directory: /usr/lib/postgresql/17/bin
+    config_file: /etc/postgresql/17/main/postgresql.conf
+    host: 10.20.0.12
+    user: replicator
+    pass_file: /etc/pgsteward/replication.pass
+    ca_file: /etc/pgsteward/tls/ca.crt
+"""
+
+RETURN = r"""
+method:
+  description: V(none) when nothing had to be undone, V(rewind), or V(failed).
+  returned: success
+  type: str
+  sample: rewind
+reason:
+  description: What C(pg_rewind) says when it failed.
+  returned: success
+  type: str
+  sample: null
+aside:
+  description: Where the diverged directory is kept.
+  returned: success
+  type: str
+  sample: /var/lib/postgresql/17/main.aside-20260101T030000Z
+seconds:
+  description: How long it took.
+  returned: success
+  type: float
+  sample: 0.9
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import run
+from ansible_collections.pgsteward.postgres.plugins.module_utils._rejoin import Request, rejoin
+
+PATHS = ("data_directory", "bin_directory", "config_file", "pass_file", "ca_file")
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    "data_directory": {"type": "path", "required": True},
+    "bin_directory": {"type": "path", "required": True},
+    "config_file": {"type": "path", "required": True},
+    "host": {"type": "str", "required": True},
+    "port": {"type": "int", "default": 5432},
+    "user": {"type": "str", "required": True},
+    "pass_file": {"type": "path", "required": True, "no_log": False},
+    "ca_file": {"type": "path", "required": True},
+    "owner": {"type": "str", "default": "postgres"},
+    "keep": {"type": "bool", "default": True},
+}
+
+
+def main() -> None:
+    """Look, rewind unless in check mode, report."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    given = {name: Path(value) if name in PATHS else value for name, value in module.params.items()}
+    run(module, lambda: rejoin(Request(**given), dry_run=module.check_mode))
+
+
+if __name__ == "__main__":
+    main()
