@@ -33,13 +33,14 @@ def only(one: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def pooler_places(hosts: Iterable[str], variables: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return name, address, port of each pooler, and whether it has answered in this run. variables: hostvars."""
+    """Return name, host, port, files (what pgbouncer_files needs) of each pooler, and whether it has answered. variables: hostvars."""
     return [
         {
             "name": host,
             "host": variables[host].get("ansible_host", host),
             "port": int(variables[host].get("pgbouncer_port", 6432)),
-            "reached": "__pgbouncer_entries" in variables[host],
+            "reached": "__pgbouncer_place" in variables[host],
+            "files": variables[host].get("__pgbouncer_place", {}),
         }
         for host in hosts
     ]

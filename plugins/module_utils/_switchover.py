@@ -269,7 +269,7 @@ class Switchover:
 
     def _await_promotion(self, heard: bool) -> None:
         """Look until the candidate takes writes; one that may not have heard of it, or has forgotten, is asked again."""
-        world, begun = self.world, self.world.now()
+        world, begun, request = self.world, self.world.now(), self.steps.pop()
         down_since, lost, last = None, not heard, ""
         while True:
             try:
@@ -283,11 +283,12 @@ class Switchover:
                 down_since, lost, last = down_since or world.now(), True, str(error)
             except Exception as error:
                 down_since, lost, last = None, True, str(error)
-            gone = down_since is not None and world.now() - down_since > DOWN_LIMIT
-            if gone or world.now() - begun > self.job.limits.promote:
-                raise self._undecided(world.now() - begun, last)
+            waited = world.now() - begun
+            if waited > self.job.limits.promote or (down_since is not None and world.now() - down_since > DOWN_LIMIT):
+                self.steps.append(Step(request.name, request.seconds + waited))
+                raise self._undecided(waited, last)
             world.sleep(POLL)
-        self.steps[-1] = Step("promote", self.steps[-1].seconds + world.now() - begun)
+        self.steps.append(Step(request.name, request.seconds + world.now() - begun))
 
     def _undecided(self, seconds: float, last: str) -> SwitchoverError:
         primary, candidate = self.job.primary, self.job.candidate
