@@ -37,7 +37,7 @@ def play(playbook: str, *options: str, host: str = "db1", variables: dict[str, A
     command = ["ansible-playbook", "-i", str(lab.INVENTORY), "--limit", host, playbook, *options]
     if variables:
         command += ["--extra-vars", json.dumps(variables)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab.ROOT, env=_environment())
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab.ROOT, env=environment())
     return Played(run.returncode, run.stdout + run.stderr)
 
 
@@ -45,12 +45,12 @@ def module(name: str, host: str = "db1", **options: Any) -> dict[str, Any]:
     """Run a module on a host of the lab as the account postgres; return its result, failed or not."""
     who = ["--become", "--become-user", "postgres", "--extra-vars", "ansible_remote_tmp=/tmp"]
     command = ["ansible", "-i", str(lab.INVENTORY), host, *who, "--one-line", "-m", name, "-a", json.dumps(options)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab.ROOT, env=_environment())
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab.ROOT, env=environment())
     assert "{" in run.stdout, run.stdout + run.stderr
     return dict(json.loads(run.stdout[run.stdout.index("{") :]))
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {**os.environ, **PLAIN, **{name: str(lab.ROOT / path) for name, path in PATHS.items()}}
 
 

@@ -1,0 +1,121 @@
+"""What pg_controldata prints, and positions in the WAL."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import ControlData, Lsn, parse, read
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+
+# Of PostgreSQL 17; those of 15 and 18 differ in lines that are not read.
+PRIMARY = """\
+pg_control version number:            1700
+Database system identifier:           7710689966351440559
+Database cluster state:               in production
+pg_control last modified:             Sat Nov 21 18:28:38 2026
+Latest checkpoint location:           1/16038658
+Latest checkpoint's REDO location:    1/1602B440
+Latest checkpoint's REDO WAL file:    000000090000000100000016
+Latest checkpoint's TimeLineID:       9
+Latest checkpoint's PrevTimeLineID:   8
+Minimum recovery ending location:     0/0
+Min recovery ending loc's timeline:   0
+wal_log_hints setting:                on
+Bytes per WAL segment:                16777216
+Data page checksum version:           0
+Mock authentication nonce:            eb134212e5846921
+"""
+STANDBY = (
+    PRIMARY.replace("in production", "in archive recovery")
+    .replace("ending location:     0/0", "ending location:     1/17000060")
+    .replace("loc's timeline:   0", "loc's timeline:   9")
+    .replace("checksum version:           0", "checksum version:           1")
+)
+
+
+def test_parse() -> None:
+    assert parse(PRIMARY) == ControlData(
+        state="in production",
+        system_identifier="7710689966351440559",
+        checkpoint=Lsn.parse("1/16038658"),
+        redo=Lsn.parse("1/1602B440"),
+        timeline=9,
+        previous_timeline=8,
+        min_recovery=None,
+        min_recovery_timeline=None,
+        checksums=False,
+        wal_log_hints=True,
+        wal_segment_bytes=16 * 1024 * 1024,
+    )
+
+
+def test_parse_standby() -> None:
+    said = parse(STANDBY)
+    assert (said.min_recovery, said.min_recovery_timeline, said.checksums) == (Lsn.parse("1/17000060"), 9, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "in_recovery"),
+    [
+        ("in production", False),
+        ("shut down", False),
+        ("shutting down", False),
+        ("in crash recovery", False),
+        ("in archive recovery", True),
+        ("shut down in recovery", True),
+    ],
+)
+def test_in_recovery(state: str, in_recovery: bool) -> None:
+    assert dataclasses.replace(parse(PRIMARY), state=state).in_recovery is in_recovery
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "Minimum recovery"),
+        (PRIMARY.replace("Latest checkpoint location", "Letzter Checkpoint"), "'Latest checkpoint location'"),
+        (PRIMARY.replace("TimeLineID:       9", "TimeLineID:       nine"), "TimeLineID"),
+    ],
+)
+def test_parse_refuses(text: str, word: str) -> None:
+    with pytest.raises(StewardError, match=word):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0/0", 0), ("0/3000148", 0x3000148), ("1/0", 1 << 32), ("FFFFFFFF/FFFFFFFF", 2**64 - 1)]
+)
+def test_lsn(text: str, number: int) -> None:
+    position = Lsn.parse(text)
+    assert (int(position), str(position), f"{position}", repr(position)) == (number, text, text, text)
+
+
+def test_lsn_in_order() -> None:
+    texts = ["0/9", "0/A", "0/10", "0/FFFFFFFF", "1/0", "10/0"]
+    assert [str(position) for position in sorted(Lsn.parse(text) for text in reversed(texts))] == texts
+
+
+@pytest.mark.parametrize("text", ["", "0", "0/", "/0", "0/G", "0/3000148 x", "123456789/0", "-1/0"])
+def test_no_lsn(text: str) -> None:
+    with pytest.raises(StewardError, match="no position in the WAL"):
+        Lsn.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("script", "word"),
+    [(None, "cannot run"), ("#!/bin/sh\necho 'could not open file' >&2\nexit 1\n", "could not open file")],
+)
+def test_read_refuses(tmp_path: Path, script: str | None, word: str) -> None:
+    if script:
+        (tmp_path / "pg_controldata").write_text(script)
+        (tmp_path / "pg_controldata").chmod(0o755)
+    with pytest.raises(StewardError, match=word):
+        read(tmp_path, tmp_path)
+
+
+def test_read(tmp_path: Path) -> None:
+    (tmp_path / "pg_controldata").write_text(f"#!/bin/sh\n[ $LC_ALL = C ] && cat <<'END'\n{STANDBY}END\n")
+    (tmp_path / "pg_controldata").chmod(0o755)
+    assert read(tmp_path, tmp_path) == parse(STANDBY)
