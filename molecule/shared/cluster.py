@@ -23,7 +23,7 @@ DATABASE, WRITER, OWNER = "powergym", "powergym_app", "powergym_migrator"
 NETWORK = "pgsteward-lab"
 DATA = "/var/lib/postgresql/17/main"
 SERVICE = "postgresql@17-main"
-FENCE = {"pg_replica_fence_command": ["docker", "kill", "pgsteward-{host}"]}
+FENCE = {"pg_replica_fence_command": [str(lab.ROOT / "molecule" / "shared" / "fence_host.sh"), "{host}"]}
 REPORTS = lab.ROOT / ".cache" / "reports"
 
 

@@ -130,11 +130,20 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an empty password": ({"password": ""}, "no password|authentication failed|no such user"),
     "an unknown account": ({"user": "nobody_at_all", "password": "x"}, "authentication failed|no such user"),
     "SQL for a name": ({"user": "x'; DROP TABLE users; --", "password": "x"}, "authentication failed|no such user"),
-    "SQL that would find an account": ({"user": "powergym_app' OR '1'='1", "password": "x"}, "authentication failed|no such user"),
-    "a name with quotes and backslashes": ({"user": '"\\powergym_app\\"', "password": "x"}, "authentication failed|no such user"),
+    "SQL that would find an account": (
+        {"user": "powergym_app' OR '1'='1", "password": "x"},
+        "authentication failed|no such user",
+    ),
+    "a name with quotes and backslashes": (
+        {"user": '"\\powergym_app\\"', "password": "x"},
+        "authentication failed|no such user",
+    ),
     "no TLS": ({"sslmode": "disable"}, "SSL required"),
     "a superuser with its password": ({"user": "pgsteward_test"}, "authentication failed|no such user"),
-    "the lookup account": ({"user": "pgbouncer_lookup"}, "login rejected|no authentication|authentication failed|no such user"),
+    "the lookup account": (
+        {"user": "pgbouncer_lookup"},
+        "login rejected|no authentication|authentication failed|no such user",
+    ),
     "the operations account to a database": (
         {"user": "pooler_operations"},
         "login rejected|no authentication|authentication failed|no such user",
@@ -147,7 +156,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"user": "nobody_at_all", "password": "x", "dbname": "pgbouncer"},
         "not allowed|login rejected|authentication failed|no such user",
     ),
-    "a database that has no entry": ({"dbname": "postgres"}, "no such database|authentication failed|no such user"),
+    "a database that has no entry": (
+        {"dbname": "postgres"},
+        "no such database|does not exist|bouncer config error|no authentication|authentication failed|no such user",
+    ),
     "options before the login": ({"user": "nobody_at_all", "password": "x", "options": "-c="}, "."),
 }
 
@@ -367,7 +379,7 @@ def forgotten_pause(host: str) -> None:
 def test_a_forgotten_pause_is_ended_by_the_armed_timer(server: str) -> None:
     forgotten_pause(server)
     script = "/usr/local/lib/pgsteward/pooler_resume"
-    lab.run_on(server, "systemd-run", "--on-active=1", "--unit=pgsteward-resume-test", script, user="root")
+    lab.run_on(server, "systemd-run", "--on-active=1", "--collect", "--unit=pgsteward-resume-test", script, user="root")
     until(lambda: paused(server) == [])
     assert lab.run_on(server, script, user="root").strip() == "nothing is paused: nothing to do"
 

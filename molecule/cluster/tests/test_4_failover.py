@@ -1,0 +1,165 @@
+"""The primary is lost in every way it can be: writable again soon, never two, and no more lost than was said."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import cluster
+import load
+import pytest
+from conftest import FULL, full_only
+
+WRITABLE = 10.0  # seconds after the playbook starts
+
+
+def after_start(report: load.Report, started: float) -> float:
+    """Return the seconds from a moment (since the epoch) to the first commit on the new timeline."""
+    with cluster.connect(cluster.primary(), cluster.WRITER) as connection:
+        return report.outage(connection)[-1].first.timestamp() - started
+
+
+def within_the_bound(report: load.Report, loss: dict[str, object]) -> None:
+    """Hold what was lost against what the playbook said may be lost."""
+    missing = cluster.lost(report)
+    if loss["kind"] == "none":
+        assert missing == []
+    elif loss["kind"] == "exact":
+        # A row is more than 100 bytes of WAL.
+        assert len(missing) * 100 <= int(str(loss["bytes"])) + 100, (missing, loss)
+    else:
+        since = datetime.fromisoformat(f"{loss['since']}+00:00").timestamp()
+        with cluster.connect(cluster.primary(), cluster.WRITER) as connection:
+            (last,) = connection.execute(
+                f"SELECT max(written) FROM {load.TABLE} WHERE run = %s AND timeline = (SELECT min(timeline) FROM {load.TABLE} WHERE run = %s)",
+                [report.run, report.run],
+            ).fetchone() or (None,)
+        assert last is not None
+        assert last.timestamp() <= since + 0.1, (last, loss)
+    print(f"\nfailover: {len(missing)} acknowledged commits lost; the bound was: {loss['text']}")
+
+
+@pytest.mark.usefixtures("healed")
+def test_the_server_is_killed() -> None:
+    before = cluster.primary()
+    with cluster.loaded() as running:
+        cluster.goes_on(running)
+        cluster.crash(before)
+        started = time.time()
+        run = cluster.play("failover")
+        cluster.goes_on(running)
+        report = running.stop()
+    assert run.code == 0, run.text
+    assert cluster.primary() != before
+    assert run.report["loss"]["kind"] == "exact"
+    within_the_bound(report, run.report["loss"])
+    seconds = after_start(report, started)
+    print(f"\nfailover after SIGKILL: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s")
+    assert seconds <= WRITABLE
+    # The fence holds until rejoin: the server cannot be started by hand.
+    assert cluster.on(before, "systemctl", "start", cluster.SERVICE, check=False) == ""
+    assert cluster.ask(before, "SELECT 1") == ""
+    assert cluster.on(before, "pg_ctlcluster", "17", "main", "start", check=False) == ""
+    assert cluster.writable() == [cluster.primary()]
+
+
+@pytest.mark.usefixtures("healed")
+def test_the_power_of_its_host_is_cut_and_the_furthest_standby_takes_over() -> None:
+    """One standby stands still before, and it is the first one of the inventory."""
+    before = cluster.primary()
+    behind, ahead = sorted(cluster.followers())
+    receiver = cluster.on(behind, "pgrep", "-f", "postgres: .*walreceiver")
+    with cluster.loaded() as running:
+        cluster.goes_on(running)
+        cluster.on(behind, "kill", "-STOP", receiver)
+        cluster.goes_on(running)
+        cluster.cut_power(before)
+        started = time.time()
+        run = cluster.play("failover", **cluster.FENCE)
+        cluster.on(behind, "kill", "-CONT", receiver, check=False)
+        cluster.goes_on(running)
+        report = running.stop()
+    assert run.code == 0, run.text
+    assert cluster.primary() == ahead
+    within_the_bound(report, run.report["loss"])
+    seconds = after_start(report, started)
+    print(f"\nfailover after a power cut: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s")
+    assert seconds <= WRITABLE
+
+
+@pytest.mark.usefixtures("healed")
+def test_an_isolated_primary_is_fenced_or_nobody_takes_over() -> None:
+    before = cluster.primary()
+    commits = (
+        "i=0; while true; do runuser -u postgres -- psql -XAtq -d powergym -c 'INSERT INTO isolated VALUES (clock_timestamp())'"
+        " || exit; i=$((i+1)); done"
+    )
+    cluster.ask(before, "CREATE TABLE IF NOT EXISTS isolated (at timestamptz); ALTER TABLE isolated OWNER TO powergym_owner", cluster.DATABASE)
+    cluster.docker("exec", "-d", "-w", "/", f"pgsteward-{before}", "sh", "-c", commits)
+    with cluster.loaded() as running:
+        cluster.goes_on(running)
+        cluster.isolate(before)
+        refused = cluster.play("failover")
+        assert refused.code != 0
+        words = " ".join(refused.text.split())
+        assert f"{before} does not answer and may still take writes" in words, refused.text
+        assert cluster.writable() == [before]
+        started = time.time()
+        run = cluster.play("failover", **cluster.FENCE)
+        fenced = time.time()
+        cluster.goes_on(running)
+        report = running.stop()
+    assert run.code == 0, run.text
+    within_the_bound(report, run.report["loss"])
+    assert len(cluster.writable()) == 1
+    seconds = after_start(report, started)
+    print(f"\nfailover after a partition: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s")
+    assert seconds <= WRITABLE
+    # What the isolated server wrote up to the fence is kept aside by rejoin; nothing was written after it.
+    runs = cluster.heal()
+    assert any("kept in" in " ".join(one.text.split()) for one in runs)
+    assert fenced > started
+
+
+@pytest.mark.usefixtures("healed")
+@pytest.mark.skipif(not FULL, reason="acceptance size")
+def test_synchronous_replication_loses_nothing() -> None:
+    synchronous = {"pg_replica_synchronous": "quorum"}
+    assert cluster.play("site", **synchronous).code == 0
+    try:
+        before = cluster.primary()
+        with cluster.loaded() as running:
+            cluster.goes_on(running)
+            cluster.cut_power(before)
+            run = cluster.play("failover", **cluster.FENCE, **synchronous)
+            cluster.goes_on(running)
+            report = running.stop()
+        assert run.code == 0, run.text
+        assert run.report["loss"]["kind"] == "none"
+        assert cluster.lost(report) == []
+    finally:
+        cluster.heal()
+        assert cluster.play("site").code == 0
+
+
+@full_only
+@pytest.mark.usefixtures("healed")
+def test_rejoin_by_a_new_copy_when_pg_rewind_cannot() -> None:
+    before = cluster.primary()
+    with cluster.loaded() as running:
+        cluster.goes_on(running)
+        cluster.crash(before)
+        assert cluster.play("failover").code == 0
+    # Without its WAL pg_rewind does not find where the timelines parted.
+    cluster.on(before, "sh", "-c", f"rm -rf {cluster.DATA}/pg_wal/0*")
+    run = cluster.play("rejoin", node=before)
+    assert run.code == 0, run.text
+    assert "a new copy follows" in " ".join(run.text.split()), run.text
+    cluster.whole()
+
+
+def test_a_second_rejoin_changes_nothing() -> None:
+    node = sorted(cluster.followers())[0]
+    run = cluster.play("rejoin", node=node)
+    assert run.code == 0, run.text
+    assert "changed=0" in run.text.split(f"{node} ")[-1].split("\n")[0], run.text
