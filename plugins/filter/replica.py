@@ -6,7 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils._replica import findings, node_settings, pass_line, slot_name
+from ansible_collections.pgsteward.postgres.plugins.module_utils._replica import (
+    findings,
+    node_settings,
+    pass_line,
+    slot_name,
+)
 
 
 def replica_settings(inputs: Mapping[str, Any], node: str) -> dict[str, Any]:

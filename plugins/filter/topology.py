@@ -44,7 +44,9 @@ _value:
 """
 
 
-def topology(instances: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
+def topology(
+    instances: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
     """Return the topology as plain data."""
     facts = judge(instances, addresses).as_facts()
     return {**facts, "no_primary": no_primary(facts)}

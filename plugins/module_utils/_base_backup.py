@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _controldata, _owned_file
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _controldata, _owned_file, _postmaster
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._replica import conninfo
+from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import unfinished_mark
 
 # What a data directory may be.
 NOTHING = "nothing"  # absent, or empty
 UNFINISHED = "unfinished"  # a copy of ours that was cut short
 OWN_STANDBY = "own standby"  # follows this cluster, and was never promoted
 OTHER = "other"  # everything else
-
-REMARK = "pgsteward_unfinished"  # a file beside the data directory that says a copy into it has begun
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,6 @@ class Request:
     confirm: str
 
 
-def unfinished_mark(data_directory: Path) -> Path:
-    """Return the file that says that a copy into `data_directory` has begun and not ended."""
-    return data_directory.with_name(f".{data_directory.name}.{REMARK}")
-
-
 def kind_of(data_directory: Path, bin_directory: Path, system_identifier: str) -> tuple[str, str]:
     """Return what is in a data directory, and one phrase about it. Reads only."""
     entries = [path.name for path in data_directory.iterdir()] if data_directory.exists() else []
@@ -67,7 +61,10 @@ def kind_of(data_directory: Path, bin_directory: Path, system_identifier: str) -
     except StewardError as error:
         return OTHER, f"cannot be read ({error})"
     if control.system_identifier != system_identifier:
-        return OTHER, f"belongs to another cluster (system identifier {control.system_identifier}, not {system_identifier})"
+        return (
+            OTHER,
+            f"belongs to another cluster (system identifier {control.system_identifier}, not {system_identifier})",
+        )
     if "standby.signal" not in entries or not control.in_recovery:
         return OTHER, f"was written by a primary ({control.state}, timeline {control.timeline})"
     return OWN_STANDBY, "is a standby of this cluster"
@@ -111,8 +108,10 @@ def set_aside(directory: Path, now: float) -> Path:
     """
     aside = directory.with_name(f"{directory.name}.aside-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}")
     if directory.is_mount():
-        raise StewardError(f"{directory} is a file system of its own, so what it holds cannot be put aside: empty it by hand")
-    os.rename(directory, aside)
+        raise StewardError(
+            f"{directory} is a file system of its own, so what it holds cannot be put aside: empty it by hand"
+        )
+    directory.rename(aside)
     return aside
 
 
@@ -142,22 +141,27 @@ def copy(request: Request, run: Callable[..., subprocess.CompletedProcess[str]] 
     if not directory.exists():
         directory.mkdir(mode=0o700)
     os.chown(directory, *owner)
-    os.chmod(directory, 0o700)
+    directory.chmod(0o700)
     clear(directory)
-    begun = time.monotonic()
-    outcome = run(
-        command(request),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-        user=account.pw_uid,
-        group=account.pw_gid,
-        extra_groups=[],
-    )
+    begun, line = time.monotonic(), command(request)
+    try:
+        outcome = run(
+            line,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=[],
+        )
+    except OSError as error:
+        raise StewardError(f"cannot run {line[0]}: {error}") from None
     if outcome.returncode:
-        words = " / ".join(line for line in outcome.stderr.splitlines() if "error" in line.lower() or "fatal" in line.lower())
+        words = " / ".join(
+            line for line in outcome.stderr.splitlines() if "error" in line.lower() or "fatal" in line.lower()
+        )
         raise StewardError(f"pg_basebackup from {request.host} failed: {words or outcome.stderr[-500:]}")
     (directory / "standby.signal").touch(mode=0o600)
     os.chown(directory / "standby.signal", *owner)
@@ -219,8 +223,8 @@ def carry_out(request: Request, dry_run: bool) -> dict[str, Any]:
     result: Mapping[str, Any] = {"changed": False, "found": kind, "aside": None, "seconds": 0.0, "bytes": 0}
     if not decide(kind, phrase, request):
         return dict(result)
-    if (request.data_directory / "postmaster.pid").exists() and kind in (OWN_STANDBY, OTHER) and not dry_run:
-        raise StewardError(f"a server runs in {request.data_directory}, or was lost there: stop it first")
+    if _postmaster.find(request.data_directory) and not dry_run:
+        raise StewardError(f"a server runs in {request.data_directory}: stop it first")
     missing = room_findings(needed if kind != OWN_STANDBY else 0, request.data_directory)
     if missing:
         raise StewardError(missing)

@@ -2,7 +2,8 @@
 """Keys and certificates as PEM text: what is wrong with them, whether one is due, and new ones. Pure, for cryptography 38 and later.
 
 The generated authority keeps its key when its certificate is renewed, so that certificates from before and after are
-trusted under the old and the new one alike.
+trusted under the old and the new one alike. Where several authorities are trusted, as while one gives way to another, the first
+one of ca.crt is the one that signs.
 """
 
 from __future__ import annotations
@@ -119,6 +120,8 @@ def due(
     issuers = [one for one in authorities if issued(own, one)]
     if not issuers:
         return "it comes from another authority than the one in ca.crt"
+    if public_text(authorities[0]) not in map(public_text, issuers):
+        return "another authority stands first in ca.crt"
     if max(ends(one) for one in issuers) < ends(own):
         return "its authority ends before it"
     return None
@@ -147,7 +150,7 @@ def new_key() -> str:
 def authority_for(key: str, certificate: str | None, name: str, days: int, now: datetime) -> str:
     """Return the authority's certificate, made anew with the same key and name when it would end before one of `days` days.
 
-    Clients that hold the old one have those `days` to take the new one.
+    Clients that hold the old one have those `days` to take the new one. Other authorities below it in the text stay there.
     """
     found, signer = certificates(certificate), private_key(key)
     if found and public_text(found[0]) != public_text(signer):
@@ -159,7 +162,8 @@ def authority_for(key: str, certificate: str | None, name: str, days: int, now: 
     builder = _builder(subject, subject, signer.public_key(), now, now + max(AUTHORITY_LIFE, 2 * life))
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     builder = builder.add_extension(_usage("key_cert_sign", "crl_sign"), critical=True)
-    return _signed(builder, signer)
+    others = [one for one in found if public_text(one) != public_text(signer)]
+    return _signed(builder, signer) + "".join(one.public_bytes(serialization.Encoding.PEM).decode() for one in others)
 
 
 def sign(

@@ -16,6 +16,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._topology impor
     STANDBY,
     STOPPED,
     UNREACHABLE,
+    judge,
 )
 
 Instances = Mapping[str, Mapping[str, Any]]
@@ -72,13 +73,15 @@ def plan_switchover(topology: Mapping[str, Any], wanted: str | None, limits: Map
     instances: Instances = topology["instances"]
     primary, followers = topology["primary"], standbys(instances)
     findings = list(topology["problems"])
-    if primary is None:
-        findings.append(topology.get("no_primary") or "there is no primary to hand over: run failover")
-    else:
+    if primary is not None:
         findings += pooler_findings(instances[primary], limits.get("poolers") or [], str(limits.get("lookup_user")))
-    candidate = wanted or next(iter(_preferred(instances, primary, followers)), None)
-    warnings = []
+    elif not findings:
+        findings.append(topology.get("no_primary") or "there is no primary to hand over: run failover")
+    choices = [wanted] if wanted else _preferred(instances, primary, followers)
+    candidate, warnings = next(iter(choices), None), []
     if not findings:
+        fit = (host for host in choices if not _candidate_findings(topology, host, limits))
+        candidate = next(fit, candidate)
         findings += _candidate_findings(topology, candidate, limits)
     if not findings:
         age = float(instances[primary].get("oldest_transaction") or 0)
@@ -112,7 +115,8 @@ def pooler_findings(primary: Mapping[str, Any], poolers: Sequence[Mapping[str, A
         }
     )
     return found + [
-        f"a pooler at {address} serves clients of the primary and is not in the inventory: add it to the group pgbouncer" for address in strangers
+        f"a pooler at {address} serves clients of the primary and is not in the inventory: add it to the group pgbouncer"
+        for address in strangers
     ]
 
 
@@ -137,9 +141,13 @@ def _candidate_findings(topology: Mapping[str, Any], candidate: str | None, limi
     seen = {one["name"]: one for one in instances[primary].get("followers") or []}.get(candidate)
     if seen is None or seen.get("state") != "streaming":
         state = seen["state"] if seen else "not connected to it"
-        return [f"candidate {candidate} does not stream from {primary} ({state}): look at its log, or take another; {choices}"]
+        return [
+            f"candidate {candidate} does not stream from {primary} ({state}): look at its log, or take another; {choices}"
+        ]
     if instances[candidate].get("replay_paused"):
-        return [f"replay on candidate {candidate} is paused: SELECT pg_wal_replay_resume() there, or take another; {choices}"]
+        return [
+            f"replay on candidate {candidate} is paused: SELECT pg_wal_replay_resume() there, or take another; {choices}"
+        ]
     lag, most = int(seen.get("lag_bytes") or 0), size(limits["max_lag"])
     if lag > most:
         return [
@@ -167,24 +175,35 @@ def plan_failover(topology: Mapping[str, Any], wanted: str | None, given: Mappin
     """
     instances: Instances = topology["instances"]
     followers, primary = standbys(instances), topology["primary"]
-    confirmed_names = {name.strip() for name in str(given.get("confirm") or "").split(",")}
+    forced, confirmed_names = _names(given.get("force")), _names(given.get("confirm"))
     lost = lost_hosts(instances)
-    findings = [line for line in topology["problems"] if not line.startswith("two primaries")]
-    if primary and given.get("force") != primary:
+    healthy = [host for host, seen in instances.items() if seen.get("state") == PRIMARY and host not in forced]
+    findings = [line for line in topology["problems"] if healthy or not line.startswith("two primaries")]
+    if primary in healthy:
         findings.append(
             f"{primary} is a primary that answers: run switchover, which loses nothing. If it has to be given up all the same, -e"
             f" force={primary}"
         )
     if not followers:
-        findings.append("no standby answers: there is nobody to take over. Bring a standby up, or restore from a backup")
+        findings.append(
+            "no standby answers: there is nobody to take over. Bring a standby up, or restore from a backup"
+        )
     best = next(iter(by_position(instances, followers)), None)
     candidate = wanted or best
-    if followers and candidate not in followers:
+    if candidate and followers and candidate not in followers:
         state = instances[candidate].get("state", UNREACHABLE) if candidate in instances else "no host of this cluster"
         findings.append(f"candidate {candidate} is {state}: the standbys are {', '.join(followers)}")
-    elif best and candidate and position(instances[candidate]) < position(instances[best]) and candidate not in confirmed_names:
-        behind = position(instances[best])[1] - position(instances[candidate])[1]
-        findings.append(f"candidate {candidate} lacks {behind} bytes that {best} has: take {best}, or give them up by -e confirm={candidate}")
+    elif (
+        best
+        and candidate
+        and position(instances[candidate]) < position(instances[best])
+        and candidate not in confirmed_names
+    ):
+        there, here = position(instances[best]), position(instances[candidate])
+        lacks = f"{there[1] - here[1]} bytes" if there[0] == here[0] else f"timeline {there[0]}"
+        findings.append(
+            f"candidate {candidate} lacks {lacks} that {best} has: take {best}, or give that up by -e confirm={candidate}"
+        )
     findings += [
         (
             f"{host} does not answer and may still take writes: there is no pg_replica_fence_command to make sure. Fence it by hand (cut its"
@@ -193,7 +212,7 @@ def plan_failover(topology: Mapping[str, Any], wanted: str | None, given: Mappin
         for host in lost
         if _silent(instances[host]) and not given.get("fence_command") and host not in confirmed_names
     ]
-    former = primary or next(iter(lost), None)
+    former = primary or _former(instances, lost, best)
     others = tuple(host for host in followers if host != candidate)
     loss = loss_bound(instances, former, candidate, given) if candidate in followers else {}
     if not findings and loss.get("kind") == "unknown" and "unknown" not in confirmed_names:
@@ -209,8 +228,21 @@ def lost_hosts(instances: Instances) -> list[str]:
     return [
         host
         for host, seen in instances.items()
-        if seen.get("state") not in (STANDBY, EMPTY) and not (seen.get("state") == STOPPED and seen.get("standby_signal"))
+        if seen.get("state") not in (STANDBY, EMPTY)
+        and not (seen.get("state") == STOPPED and seen.get("standby_signal"))
     ]
+
+
+def _former(instances: Instances, lost: Sequence[str], best: str | None) -> str | None:
+    """Return the lost host that was primary last: one on the timeline of the standbys or a later one, otherwise one that is silent."""
+    timeline = position(instances[best])[0] if best else 0
+    known = [host for host in lost if position(instances[host])[0] >= max(timeline, 1)]
+    silent = [host for host in lost if not position(instances[host])[0]]
+    return next(iter([*by_position(instances, known), *silent, *lost]), None)
+
+
+def _names(text: Any) -> set[str]:
+    return {name.strip() for name in str(text or "").split(",")} - {""}
 
 
 def _silent(instance: Mapping[str, Any]) -> bool:
@@ -226,21 +258,37 @@ def confirmed(instances: Instances, members: Sequence[str], count: int) -> bool:
     return count > 0 and len(there) >= len(members) - count + 1
 
 
-def loss_bound(instances: Instances, former: str | None, candidate: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def loss_bound(
+    instances: Instances, former: str | None, candidate: str | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what a failover may lose: kind (none, exact, estimated, unknown), bytes (of WAL, None when not known), and a sentence.
 
     None where every commit waited for somebody the candidate is level with; exact where the end of the lost primary's WAL can be read;
-    estimated from the last commit that the candidate has; unknown where it has none since its start.
+    estimated where that primary still writes, or from the last commit that the candidate has; unknown where it has none since its start.
     """
     place = instances[candidate or ""]
-    here, old = position(place)[1], instances.get(former or "", {})
+    (timeline, here), old = position(place), instances.get(former or "", {})
     members = [host for host in given.get("synchronous_hosts") or instances if host != former]
-    if confirmed(instances, members, int(given.get("synchronous_count") or 0)):
-        return {"kind": "none", "bytes": 0, "text": "no acknowledged commit: each had been confirmed by a standby that is there"}
+    furthest = max(
+        (position(instances[host]) for host in standbys(instances) if host in members), default=(timeline, here)
+    )
+    if (timeline, here) >= furthest and confirmed(instances, members, int(given.get("synchronous_count") or 0)):
+        return {
+            "kind": "none",
+            "bytes": 0,
+            "text": "no acknowledged commit: each had been confirmed by a standby that is there",
+        }
     end = old.get("wal_end") or (old.get("lsn") if old.get("clean") or old.get("state") == PRIMARY else None)
-    if end:
+    if end and position(old)[0] >= timeline:
         behind = max(0, Lsn.parse(end) - here)
-        return {"kind": "exact", "bytes": behind, "text": f"{behind} bytes of WAL: {former} had written up to {end}, {candidate} has {here}"}
+        if old.get("state") == PRIMARY:
+            text = f"{behind} bytes of WAL and what {former} writes until it is fenced: it was at {end}, {candidate} has {here}"
+            return {"kind": "estimated", "bytes": None, "since": place.get("last_commit"), "text": text}
+        return {
+            "kind": "exact",
+            "bytes": behind,
+            "text": f"{behind} bytes of WAL: {former} had written up to {end}, {candidate} has {here}",
+        }
     if place.get("last_commit"):
         return {
             "kind": "estimated",
@@ -255,6 +303,8 @@ def rejoin_findings(topology: Mapping[str, Any], node: str, confirm: str, anew: 
     """Return why a host cannot be made a standby again. anew: by a new copy, whatever is there."""
     instances, primary = topology["instances"], topology["primary"]
     writing = [host for host, seen in instances.items() if seen.get("state") == PRIMARY]
+    if node not in instances:
+        return [f"{node} is no host of this cluster; its hosts are {', '.join(instances)}"]
     seen = instances[node]
     if _silent(seen):
         return [f"{node} does not answer: bring its host back first"]
@@ -263,13 +313,36 @@ def rejoin_findings(topology: Mapping[str, Any], node: str, confirm: str, anew: 
         if (seen.get("timeline") or 0) > (instances[other].get("timeline") or 0):
             return [f"{node} is on a higher timeline than {other}: it is {other} that has to come back"]
         if confirm != node:
-            return [f"{node} takes writes, which {other} does not have: what was written there is kept aside and lost to clients; -e confirm={node}"]
+            return [
+                f"{node} takes writes, which {other} does not have: what was written there is kept aside and lost to clients; -e confirm={node}"
+            ]
         return []
     if primary is None:
         return [topology.get("no_primary") or "no server takes writes: run failover first"]
     if node == primary:
         return [f"{node} is the primary; there is nothing to come back to"]
+    if seen.get("state") == EMPTY and not anew:
+        return [f"{node} holds no data to come back with: run reinit_standby, or site where it never had any"]
+    reason = _precious(seen, instances[primary], primary, anew)
+    if reason and confirm != node:
+        return [f"{node} {reason}; -e confirm={node}"]
+    # What is wrong with this host is what is mended; the others have to be right.
+    names = {host: (host, address) for host, address in topology.get("addresses", {}).items()}
+    return list(judge({host: other for host, other in instances.items() if host != node}, names).problems)
+
+
+def _precious(seen: Mapping[str, Any], leading: Mapping[str, Any], primary: str, anew: bool) -> str | None:
+    """Return why the data of a host that is to follow the primary go only with a confirmation, None when they may."""
+    mine, theirs = seen.get("system_identifier"), leading.get("system_identifier")
+    if mine and theirs and mine != theirs:
+        return f"holds data of another cluster (system identifier {mine}, {primary} has {theirs}): they are put aside for a copy of {primary}"
+    if int(seen.get("timeline") or 0) > int(leading.get("timeline") or 0):
+        return f"is on timeline {seen['timeline']}, ahead of {primary}: what was written there is lost to clients"
     own = seen.get("state") == STANDBY or bool(seen.get("standby_signal"))
-    if anew and not own and seen.get("state") != EMPTY and confirm != node:
-        return [f"{node} holds data that are no standby's: they are put aside only with -e confirm={node}"]
-    return [line for line in topology["problems"] if node not in line]
+    if seen.get("state") == UNREACHABLE and not own:
+        return (
+            f"has a server that runs and does not answer, so it may take writes ({seen.get('reason')}): it is stopped"
+        )
+    if anew and not own and seen.get("state") != EMPTY:
+        return "holds data that are no standby's: they are put aside"
+    return None

@@ -13,7 +13,9 @@ def proof(primary: Mapping[str, Any], expected: Sequence[str]) -> list[str]:
     primary: what pg_topology_info says of the new primary. A standby that streams is on the primary's timeline.
     """
     if primary.get("state") != "primary":
-        return [f"the new primary does not take writes: it is {primary.get('state', 'unreachable')} {primary.get('reason', '')}".strip()]
+        return [
+            f"the new primary does not take writes: it is {primary.get('state', 'unreachable')} {primary.get('reason', '')}".strip()
+        ]
     streaming = {one["name"] for one in primary.get("followers") or [] if one["state"] == "streaming"}
     return [f"{host} does not follow the new primary" for host in expected if host not in streaming]
 
@@ -43,11 +45,24 @@ def record(facts: Mapping[str, Any]) -> dict[str, Any]:
         "lsn_candidate": result.get("candidate_lsn"),
         "pause_seconds": result.get("pause_seconds"),
         "steps": [{"name": step["name"], "seconds": round(step["seconds"], 3)} for step in result.get("steps") or []],
-        "loss": change.get("loss") or {"kind": "none", "bytes": 0, "text": "nothing: the candidate had replayed all of it"},
+        "loss": change.get("loss") or _loss(change, result, facts.get("serving"), bool(failure)),
         "standbys": [one["name"] for one in after.get("followers") or [] if one["state"] == "streaming"],
         "warnings": [*change.get("warnings", []), *(result.get("warnings") or [])],
         "failure": failure,
         "unproven": unproven,
+    }
+
+
+def _loss(change: Mapping[str, Any], result: Mapping[str, Any], serving: str | None, failed: bool) -> dict[str, Any]:
+    """Return what a switchover lost: nothing, unless it ended in a way that nobody saw."""
+    if serving and serving == change["primary"]:
+        return {"kind": "none", "bytes": 0, "text": f"nothing: {serving} goes on"}
+    if not failed or result.get("candidate_lsn"):
+        return {"kind": "none", "bytes": 0, "text": "nothing: the candidate had replayed all of it"}
+    return {
+        "kind": "unknown",
+        "bytes": None,
+        "text": f"not known: nobody saw how far {change['candidate']} was when it ended",
     }
 
 
@@ -62,13 +77,24 @@ def page(one: Mapping[str, Any]) -> str:
         f"* loss: {one['loss'].get('text', 'not known')}",
     ]
     if one["lsn_shutdown"]:
-        lines.append(f"* shut down at {one['lsn_shutdown']}, the candidate had replayed {one['lsn_candidate'] or 'not known'}")
+        lines.append(
+            f"* shut down at {one['lsn_shutdown']}, the candidate had replayed {one['lsn_candidate'] or 'not known'}"
+        )
     if one["pause_seconds"] is not None:
         lines.append(f"* clients of the poolers waited {one['pause_seconds']:.3f} s")
     lines.append(f"* standbys that follow: {', '.join(one['standbys']) or 'none'}")
     if one["steps"]:
-        lines += ["", "| step | seconds |", "|---|---|", *(f"| {step['name']} | {step['seconds']:.3f} |" for step in one["steps"])]
-    for title, found in (("Failure", [one["failure"]] if one["failure"] else []), ("Not proven", one["unproven"]), ("Warnings", one["warnings"])):
+        lines += [
+            "",
+            "| step | seconds |",
+            "|---|---|",
+            *(f"| {step['name']} | {step['seconds']:.3f} |" for step in one["steps"]),
+        ]
+    for title, found in (
+        ("Failure", [one["failure"]] if one["failure"] else []),
+        ("Not proven", one["unproven"]),
+        ("Warnings", one["warnings"]),
+    ):
         if found:
             lines += ["", f"## {title}", "", *(f"* {line}" for line in found)]
     return "\n".join(lines) + "\n"

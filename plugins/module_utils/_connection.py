@@ -131,12 +131,19 @@ def parse_url(text: str) -> Place:
     return Place(
         database=_unquoted(parts["database"]) or named.get("dbname") or None,
         host=named.get("host") or host or None,
-        port=int(port) if port and port.isdigit() else None,
+        port=_one_port(port),
         user=_unquoted(parts["user"]) or named.get("user") or None,
         password=_unquoted(parts["password"]) or named.get("password") or None,
         driver=driver or None,
         query=tuple(query),
     )
+
+
+def _one_port(text: str | None) -> int | None:
+    """Return the port that a text names, also for each of several hosts; None when it is none or they differ."""
+    listed = set((text or "").split(","))
+    only = listed.pop() if len(listed) == 1 else ""
+    return int(only) if only.isdigit() else None
 
 
 def _unquoted(text: str | None) -> str | None:
@@ -147,10 +154,13 @@ def place_from_params(params: Mapping[str, Any]) -> Place:
     """Return the place that a module's url or login_* options name."""
     if params.get("url"):
         return parse_url(params["url"])
-    query = (("sslmode", params.get("ssl_mode")), ("sslrootcert", params.get("ca_cert")))
+    host = params.get("login_unix_socket") or params.get("login_host") or None
+    query: Iterable[tuple[str, Any]] = (("sslmode", params.get("ssl_mode")), ("sslrootcert", params.get("ca_cert")))
+    if host and "," in host:  # all servers of a cluster: the primary, also for sessions that are read-only
+        query = (*query, ("target_session_attrs", "primary"))
     return Place(
         database=params.get("login_db"),
-        host=params.get("login_unix_socket") or params.get("login_host") or None,
+        host=host,
         port=params.get("login_port"),
         user=params.get("login_user") or None,
         password=params.get("login_password") or None,
@@ -163,13 +173,16 @@ def render_url(place: Place) -> str:
     account = quote(place.user or "", safe="")
     if place.password:
         account += ":" + quote(place.password, safe="")
-    host, query = place.host or "", place.query
-    if host.startswith(("/", "@")) or "," in host:
+    host, port, query = place.host or "", place.port, place.query
+    if "," in host:  # SQLAlchemy wants a port for each of several hosts
+        ports = (("port", ",".join([str(port)] * len(host.split(",")))),) if port else ()
+        host, port, query = "", None, (("host", host), *ports, *query)
+    elif host.startswith(("/", "@")):
         host, query = "", (("host", host), *query)
     elif ":" in host:
         host = f"[{host}]"
     scheme = "postgresql" + (f"+{place.driver}" if place.driver else "")
-    address = (f"{account}@" if account else "") + host + (f":{place.port}" if place.port else "")
+    address = (f"{account}@" if account else "") + host + (f":{port}" if port else "")
     return f"{scheme}://{address}/{quote(place.database or '', safe='')}" + (f"?{urlencode(query)}" if query else "")
 
 

@@ -148,8 +148,7 @@ def base_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "reserve_pool_size": RESERVE_SIZE,
         "reserve_pool_timeout": RESERVE_TIMEOUT,
         "max_prepared_statements": 200,
-        # What drivers send at login and a pooler cannot keep apart; without `options` in it, 1.20 to 1.26.0 can be made to spin.
-        "ignore_startup_parameters": "extra_float_digits,options",
+        "ignore_startup_parameters": ignored([]),
         # Just under a gigabyte, more than any message of PostgreSQL: larger ones make versions before 1.26 spin.
         "max_packet_size": 1073676288,
         # A server that is gone is noticed within five seconds, and one that is back is found after one.
@@ -171,6 +170,16 @@ def base_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "server_tls_ca_file": given["server_ca_file"],
         "server_tls_protocols": "secure",
     }
+
+
+def ignored(names: Sequence[str]) -> str:
+    """Return ignore_startup_parameters: what drivers send at login and a pooler cannot keep apart, and the operator's own.
+
+    The blank after the comma matters. An option without a name sends 1.20 to 1.26.0 round and round in this list (CVE-2026-107349), whether
+    `options` is in it or not, unless there is an empty word to find: seen with 1.24.1, which spins on "extra_float_digits,options" and on
+    "options", and does not with the blank.
+    """
+    return ", ".join(dict.fromkeys(["extra_float_digits", "options", *names]))
 
 
 # What an operator may not set in pgbouncer_settings: inputs of the role decide it, or its promises rest on it.
@@ -257,8 +266,11 @@ def plan(given: Mapping[str, Any]) -> dict[str, Any]:
         given["operations_addresses"],
         given["lookup_user"],
     )
+    settings = base_settings(given) | dict(given["settings"])
+    own = str(settings.get("ignore_startup_parameters") or "")
+    settings["ignore_startup_parameters"] = ignored([word.strip() for word in own.split(",") if word.strip()])
     return {
-        "settings": base_settings(given) | dict(given["settings"]),
+        "settings": settings,
         "entries": [vars(entry) for entry in listed],
         "hba": rules,
     }

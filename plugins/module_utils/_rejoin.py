@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _controldata
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _controldata, _postmaster
 from ansible_collections.pgsteward.postgres.plugins.module_utils._base_backup import size_of
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._replica import conninfo
@@ -68,7 +68,7 @@ def rejoin(request: Request, dry_run: bool) -> dict[str, Any]:
     StewardError where a server runs, or where the diverged directory cannot be kept.
     """
     data = request.data_directory
-    if (data / "postmaster.pid").exists() and _runs(data):
+    if _postmaster.find(data):
         raise StewardError(f"a server runs in {data}: stop it first")
     control = _controldata.read(request.bin_directory, data)
     clean = control.state in (_controldata.SHUT_DOWN, _controldata.SHUT_DOWN_IN_RECOVERY)
@@ -76,9 +76,18 @@ def rejoin(request: Request, dry_run: bool) -> dict[str, Any]:
         return {"changed": False, "method": "none", "aside": None, "reason": None, "seconds": 0.0}
     begun, needed, aside = time.monotonic(), True, None
     if clean:
-        needed = NOT_NEEDED not in _output(_run(request, command(request, "--dry-run")))
+        tried = _run(request, command(request, "--dry-run"))
+        if tried.returncode:
+            return {"changed": True, "method": "failed", "aside": None, "reason": _reason(tried), "seconds": 0.0}
+        needed = NOT_NEEDED not in _output(tried)
     if dry_run:
-        return {"changed": True, "method": "rewind" if needed else "none", "aside": None, "reason": None, "seconds": 0.0}
+        return {
+            "changed": True,
+            "method": "rewind" if needed else "none",
+            "aside": None,
+            "reason": None,
+            "seconds": 0.0,
+        }
     if needed and request.keep:
         aside = keep(data, time.time())
     method, reason = "none", None
@@ -114,13 +123,8 @@ def keep(data: Path, now: float) -> Path:
     )
     if outcome.returncode:
         shutil.rmtree(aside, ignore_errors=True)
-        raise StewardError(f"the diverged directory cannot be kept aside: {outcome.stderr.splitlines()[-1:]}")
+        raise StewardError(f"the diverged directory cannot be kept aside: {outcome.stderr}")
     return aside
-
-
-def _runs(data: Path) -> bool:
-    pid = (data / "postmaster.pid").read_text().split("\n", 1)[0].strip()
-    return Path(f"/proc/{pid}").exists()
 
 
 def _run(request: Request, line: list[str]) -> subprocess.CompletedProcess[str]:

@@ -88,6 +88,8 @@ def node_settings(node: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         # A connection that is dead without a word.
         "wal_receiver_timeout": "10s",
         "wal_sender_timeout": "10s",
+        # After a crash the server syncs its files before it recovers: one by one that takes minutes where there are many.
+        "recovery_init_sync_method": "syncfs",
     }
 
 
@@ -95,30 +97,46 @@ def findings(node: str, inputs: Mapping[str, Any]) -> list[str]:
     """Return one line for each thing wrong with the inputs of the role pg_replica; see node_settings, and passwords by account."""
     found = []
     siblings = [host for host in inputs["addresses"] if host != node]
-    for account, variable in (("password", "pg_replica_password"), ("operations_password", "pg_replica_operations_password")):
+    for account, variable in (
+        ("password", "pg_replica_password"),
+        ("operations_password", "pg_replica_operations_password"),
+    ):
         if siblings and not inputs[account]:
             found.append(f"{variable}: it is empty; put a password of its own for this account into the vault")
     if inputs["user"] == inputs["operations_user"]:
-        found.append(f"pg_replica_operations_user: {inputs['user']} is the account of replication; give it another name")
+        found.append(
+            f"pg_replica_operations_user: {inputs['user']} is the account of replication; give it another name"
+        )
     if inputs["synchronous"] != "none":
         strangers = [host for host in inputs["synchronous_hosts"] if host not in inputs["addresses"]]
         known = ", ".join(inputs["addresses"])
         if strangers:
-            found.append(f"pg_replica_synchronous_hosts: {strangers[0]} is no host of this cluster; its hosts are {known}")
+            found.append(
+                f"pg_replica_synchronous_hosts: {strangers[0]} is no host of this cluster; its hosts are {known}"
+            )
         count, most = int(inputs["synchronous_count"]), len(inputs["synchronous_hosts"] or inputs["addresses"]) - 1
         if not strangers and not 1 <= count <= max(most, 0):
+            remedy = f"give {f'1 to {most}' if most > 1 else 1}" if most > 0 else "name more hosts"
             found.append(
-                f"pg_replica_synchronous_count: {count} standbys cannot confirm where any one of {known} may be primary; give 1 to {most},"
-                " or pg_replica_synchronous: none"
+                f"pg_replica_synchronous_count: {count} standbys cannot confirm where any one of {known} may be primary; {remedy}, or"
+                " pg_replica_synchronous: none"
             )
     slots: dict[str, str] = {}
     for host in inputs["addresses"]:
         other = slots.setdefault(slot_name(host), host)
         if other != host:
             found.append(f"{other} and {host} would share the slot {slot_name(host)}; rename one of the hosts")
-    if inputs["rate_limit"] is not None and not re.fullmatch(r"[0-9]+[kM]?", str(inputs["rate_limit"])):
-        found.append(f"pg_replica_rate_limit: {inputs['rate_limit']} is no rate; write 32k to 1024M, in bytes per second")
+    if inputs["rate_limit"] is not None and not _is_rate(str(inputs["rate_limit"])):
+        found.append(
+            f"pg_replica_rate_limit: {inputs['rate_limit']} is no rate; write 32k to 1024M, in bytes per second"
+        )
     return found
+
+
+def _is_rate(text: str) -> bool:
+    """Whether pg_basebackup takes it: kilobytes unless M says otherwise."""
+    match = re.fullmatch(r"([0-9]+)([kM]?)", text)
+    return match is not None and 32 <= int(match[1]) * (1024 if match[2] == "M" else 1) <= 1024 * 1024
 
 
 def pass_line(user: str, password: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 # States of one instance. `empty`: no data. `stopped`: data, and no server on it. `unreachable`: a server that does not answer.
@@ -39,9 +40,12 @@ class Topology:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
-def judge(
-    instances: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, Sequence[str]] | None = None
-) -> Topology:
+def unfinished_mark(data_directory: Path) -> Path:
+    """Return the file beside a data directory that says that a copy into it has begun and not ended."""
+    return data_directory.with_name(f".{data_directory.name}.pgsteward_unfinished")
+
+
+def judge(instances: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, Sequence[str]] | None = None) -> Topology:
     """Return the topology that `instances` (host -> result of pg_topology_info) form, with what is wrong with it.
 
     A host of which nothing is known counts as unreachable. addresses: host -> every name and address by which a standby may name it;
@@ -52,7 +56,9 @@ def judge(
         return tuple(host for host, seen in instances.items() if seen.get("state", UNREACHABLE) == state)
 
     primaries = hosts(PRIMARY)
-    identifiers = {host: str(seen["system_identifier"]) for host, seen in instances.items() if seen.get("system_identifier")}
+    identifiers = {
+        host: str(seen["system_identifier"]) for host, seen in instances.items() if seen.get("system_identifier")
+    }
     primary = primaries[0] if len(primaries) == 1 else None
     timeline = instances[primary].get("timeline") if primary else None
     problems = [
@@ -78,13 +84,16 @@ def judge(
 def _two_primaries(instances: Mapping[str, Mapping[str, Any]], primaries: Sequence[str]) -> list[str]:
     if len(primaries) < 2:
         return []
-    newest = max(primaries, key=lambda host: instances[host].get("timeline") or 0)
+    timelines = {host: instances[host].get("timeline") or 0 for host in primaries}
+    newest = max(primaries, key=lambda host: timelines[host])
     others = [host for host in primaries if host != newest]
+    level = len(set(timelines.values())) == 1
+    said = "they are on one timeline" if level else f"{newest} is on the highest timeline"
+    other = "HOST" if level or len(others) > 1 else others[0]
     return [
         (
-            f"two primaries: {' and '.join(primaries)} both take writes; {newest} is on the highest timeline"
-            f" ({instances[newest].get('timeline')}). Decide which one holds the truth, then stop the other at once (playbook rejoin with"
-            f" -e node={others[0]} -e confirm={others[0]} makes it a standby again)"
+            f"two primaries: {' and '.join(primaries)} both take writes; {said} ({timelines[newest]}). Decide which one holds the truth, then"
+            f" stop the other at once (playbook rejoin with -e node={other} -e confirm={other} makes it a standby again)"
         )
     ]
 
@@ -93,7 +102,9 @@ def _strange_identifiers(identifiers: Mapping[str, str]) -> list[str]:
     if len(set(identifiers.values())) < 2:
         return []
     listed = ", ".join(f"{host} has {identifier}" for host, identifier in identifiers.items())
-    return [f"servers of different clusters in one inventory (system identifiers): {listed}; take the stranger out of the inventory"]
+    return [
+        f"servers of different clusters in one inventory (system identifiers): {listed}; take the stranger out of the inventory"
+    ]
 
 
 def _strange_upstreams(
@@ -110,7 +121,9 @@ def _strange_upstreams(
     ]
 
 
-def _timelines_ahead(instances: Mapping[str, Mapping[str, Any]], primary: str | None, timeline: int | None) -> list[str]:
+def _timelines_ahead(
+    instances: Mapping[str, Mapping[str, Any]], primary: str | None, timeline: int | None
+) -> list[str]:
     if primary is None or timeline is None:
         return []
     return [
@@ -126,11 +139,13 @@ def _timelines_ahead(instances: Mapping[str, Mapping[str, Any]], primary: str | 
 def _parts(topology: Topology, instances: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return what a converging run does with each host; nobody but one becomes or stays primary."""
     follows = [
-        host for host in instances if host in topology.standbys or (host in topology.stopped and instances[host].get("standby_signal"))
+        host
+        for host in instances
+        if host in topology.standbys or (host in topology.stopped and instances[host].get("standby_signal"))
     ]
     leader = topology.primary or _startable(topology, instances, follows)
-    if leader is None and set(topology.empty) == set(instances):
-        leader = topology.empty[0]
+    if leader is None and topology.empty == tuple(instances):
+        leader = next(iter(instances), None)
     parts = {}
     for host in instances:
         if host == leader:
@@ -143,9 +158,13 @@ def _parts(topology: Topology, instances: Mapping[str, Mapping[str, Any]]) -> di
 
 
 def _startable(topology: Topology, instances: Mapping[str, Mapping[str, Any]], follows: Sequence[str]) -> str | None:
-    """Return the one stopped primary that may be started because nobody is ahead of it and nobody unknown may be."""
+    """Return the one stopped primary that may be started because nobody is ahead of it and nobody unknown may be.
+
+    A fenced one is not: another may have taken over.
+    """
     stopped = [host for host in topology.stopped if host not in follows]
-    if topology.primary or len(stopped) != 1 or topology.unreachable:
+    writes = any(seen.get("state") == PRIMARY for seen in instances.values())
+    if writes or len(stopped) != 1 or stopped[0] in topology.fenced or topology.unreachable:
         return None
     ahead = max((instances[host].get("timeline") or 0 for host in follows), default=0)
     return stopped[0] if (instances[stopped[0]].get("timeline") or 0) >= ahead else None
@@ -155,8 +174,11 @@ def no_primary(topology: Mapping[str, Any]) -> str | None:
     """Return why a converging run cannot go on without a primary, None when it can. topology: the facts of judge()."""
     if topology["primary"] or FIRST in topology["parts"].values():
         return None
+    for line in topology["problems"]:
+        if line.startswith("two primaries"):
+            return str(line)
     silent = f"; {', '.join(topology['unreachable'])} cannot be asked" if topology["unreachable"] else ""
-    fenced = f"; {', '.join(topology['fenced'])} is fenced" if topology["fenced"] else ""
+    fenced = f"; fenced: {', '.join(topology['fenced'])}" if topology["fenced"] else ""
     if topology["standbys"]:
         return (
             f"no server takes writes: {', '.join(topology['standbys'])} wait for a primary{silent}{fenced}. Bring the primary back, or run the"

@@ -153,7 +153,8 @@ def main() -> None:
         for name in ("data_directory", "wal_directory", "bin_directory", "pass_file")
     }
     rest = {
-        name: given[name] for name in ("host", "port", "user", "slot", "rate_limit", "owner", "replace", "node", "confirm")
+        name: given[name]
+        for name in ("host", "port", "user", "slot", "rate_limit", "owner", "replace", "node", "confirm")
     }
     with tempfile.NamedTemporaryFile("w", encoding="ascii", suffix=".crt") as authority:
         authority.write(given["authority"])

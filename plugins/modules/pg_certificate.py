@@ -11,6 +11,7 @@ version_added: 0.1.0
 description:
   - Without O(certificate) it looks at the generated certificate and says by RV(due) whether a new one has to be made and why. Then it makes
     the key of the server when there is none that can be read. M(pgsteward.postgres.pg_certificate_authority) signs for it.
+  - One that comes from another than the first authority of O(authority_path) is due as well.
   - With O(certificate) it puts what is given in place, as far as it differs. A key that does not belong to the certificate is refused.
   - Reloads nothing. M(pgsteward.postgres.pg_settings) makes the server read its files when they are younger than its last reload.
 options:

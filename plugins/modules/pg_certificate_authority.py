@@ -13,6 +13,7 @@ description:
   - Makes the authority, C(ca.key) and C(ca.crt) in O(directory), when there is none. Calls for several servers at a time take turns.
   - Renews the authority's certificate when it would end before the certificate that is signed. Key and name stay, so that whoever holds the
     old one trusts certificates from before and after, and has O(days) days to take the new one. A warning says so.
+  - Where C(ca.crt) holds several authorities, as while one gives way to another, the first one signs. The others are only trusted, and stay.
   - Refuses when C(ca.crt) is there without its key, and when the server already knows another authority.
 options:
   directory:

@@ -105,7 +105,9 @@ def main() -> None:
     except StewardError as error:
         module.fail_json(msg=str(error), **error.facts)
     for name in result["busy"]:
-        module.warn(f"the slot {name} belongs to no node of this cluster and is in use; take its standby down, then run again")
+        module.warn(
+            f"the slot {name} belongs to no node of this cluster and is in use; take its standby down, then run again"
+        )
     module.exit_json(**result)
 
 

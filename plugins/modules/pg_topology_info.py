@@ -147,7 +147,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _controldata
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
-from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import EMPTY, STOPPED, UNREACHABLE
+from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import (
+    EMPTY,
+    STOPPED,
+    UNREACHABLE,
+    unfinished_mark,
+)
 
 ARGUMENT_SPEC = {
     "data_directory": {"type": "path", "required": True},
@@ -196,7 +201,8 @@ def observe(
     data_directory: Path, bin_directory: Path | None, fence_file: Path | None, wal_end: bool, user: str, timeout: int
 ) -> dict[str, Any]:
     """Return what is known of the instance in `data_directory`; see RETURN."""
-    if not (data_directory / "PG_VERSION").exists():
+    # A copy of the primary that was cut short is as good as no data.
+    if not (data_directory / "PG_VERSION").exists() or unfinished_mark(data_directory).exists():
         return {"state": EMPTY}
     marks = {
         "standby_signal": (data_directory / "standby.signal").exists(),

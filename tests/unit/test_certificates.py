@@ -204,3 +204,34 @@ def test_issue_refuses_a_lost_key_and_a_stranger(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text(AUTHORITY)
     with pytest.raises(StewardError, match=r"db2 knows an authority by .*ca\.crt and has no .*ca\.key"):
         files.issue(tmp_path, request(), "db2")
+
+
+@pytest.mark.usefixtures("anybody")
+def test_one_authority_gives_way_to_another_and_everybody_is_trusted_all_the_while(tmp_path: Path) -> None:
+    key_file, certificate_file = tmp_path / "ca.key", tmp_path / "ca.crt"
+    following = pem.authority_for(OTHER_KEY, None, "lab certificate authority 2", 365, NOW)
+    old_first, new_first, now = AUTHORITY + following, following + AUTHORITY, datetime.now(UTC)
+    before = signed()
+    assert pem.due(before, KEY, old_first, NAMES, 30, NOW) is None  # everybody knows both, the old one signs
+    assert pem.due(before, KEY, new_first, NAMES, 30, NOW) == "another authority stands first in ca.crt"
+    key_file.write_text(AUTHORITY_KEY)
+    certificate_file.write_text(new_first)
+    with pytest.raises(StewardError, match="the authority's certificate does not belong to its key"):
+        files.issue(tmp_path, request(), "db1")
+    key_file.write_text(OTHER_KEY)
+    result = files.issue(tmp_path, request(trusted=old_first, names=NAMES), "db1")
+    assert result["authority"] == new_first
+    assert pem.due(result["certificate"], KEY, new_first, NAMES, 30, NOW) is None
+    for certificate in (before, result["certificate"]):
+        assert trusted(certificate, old_first, "db1.example.org", now)
+        assert trusted(certificate, new_first, "db1.example.org", now)
+    assert pem.due(result["certificate"], KEY, following, NAMES, 30, NOW) is None  # the old one is gone
+    assert pem.due(before, KEY, following, NAMES, 30, NOW) == "it comes from another authority than the one in ca.crt"
+
+
+def test_an_authority_that_is_renewed_keeps_the_others_of_its_file() -> None:
+    following = pem.authority_for(OTHER_KEY, None, "lab certificate authority 2", 365, NOW)
+    renewed = pem.certificates(
+        pem.authority_for(AUTHORITY_KEY, AUTHORITY + following, "", 365, NOW + timedelta(days=3400))
+    )
+    assert [pem.public_text(one) for one in renewed] == [public(AUTHORITY_KEY), public(OTHER_KEY)]

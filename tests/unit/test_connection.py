@@ -80,12 +80,23 @@ def test_a_socket_directory_travels_in_the_query() -> None:
     assert (parsed.host, parsed.port, parsed.password) == ("/run/postgresql", 6000, "pw")
 
 
+def test_several_hosts_travel_in_the_query_each_with_its_port() -> None:
+    url = _connection.render_url(Place("shop", "db1,db2", 6000, "app", "pw"))
+    assert make_url(url).query == {"host": "db1,db2", "port": "6000,6000"}
+    parsed = _connection.parse_url(url)
+    assert (parsed.host, parsed.port, parsed.password) == ("db1,db2", 6000, "pw")
+
+
 @pytest.mark.parametrize(
     ("params", "place"),
     [
         ({"url": "postgresql://app@db1/shop"}, Place("shop", "db1", None, "app")),
         ({"login_db": "shop"}, Place("shop")),
         ({"login_db": "shop", "login_host": "db1", "login_unix_socket": "/run"}, Place("shop", "/run")),
+        (
+            {"login_db": "shop", "login_host": "db1,db2"},
+            Place("shop", "db1,db2", query=(("target_session_attrs", "primary"),)),
+        ),
         (
             {"login_db": "shop", "login_user": "", "ssl_mode": "verify-full", "ca_cert": "/ca.pem"},
             Place("shop", query=(("sslmode", "verify-full"), ("sslrootcert", "/ca.pem"))),

@@ -6,7 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import ControlData, Lsn, parse, read
+from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import (
+    ControlData,
+    Lsn,
+    parse,
+    read,
+    wal_end,
+)
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
 # Of PostgreSQL 17; those of 15 and 18 differ in lines that are not read.
@@ -119,3 +125,25 @@ def test_read(tmp_path: Path) -> None:
     (tmp_path / "pg_controldata").write_text(f"#!/bin/sh\n[ $LC_ALL = C ] && cat <<'END'\n{STANDBY}END\n")
     (tmp_path / "pg_controldata").chmod(0o755)
     assert read(tmp_path, tmp_path) == parse(STANDBY)
+
+
+@pytest.mark.parametrize(
+    ("script", "end"),
+    [
+        (
+            "echo 'pg_waldump: error: error in WAL record at 0/658C0D8: invalid record length at 0/658C110: expected at least 24, got 0' >&2",
+            "0/658C110",
+        ),
+        ("echo 'pg_waldump: error: could not find file \"00000001\": No such file or directory' >&2", None),
+        (None, None),
+    ],
+)
+def test_wal_end(tmp_path: Path, script: str | None, end: str | None) -> None:
+    if script:
+        (tmp_path / "pg_waldump").write_text(f"#!/bin/sh\necho $* >{tmp_path}/asked\n{script}\nexit 1\n")
+        (tmp_path / "pg_waldump").chmod(0o755)
+    found = wal_end(tmp_path, tmp_path / "main", parse(PRIMARY))
+    assert found == (Lsn.parse(end) if end else None)
+    if script:
+        asked = (tmp_path / "asked").read_text().split()
+        assert asked == ["--quiet", f"--path={tmp_path}/main/pg_wal", "--timeline=9", "--start=1/1602B440"]

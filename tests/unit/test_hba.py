@@ -30,6 +30,8 @@ INPUTS: dict[str, Any] = {
     "loopback": False,
     "replication_addresses": [],
     "replication_user": "replicator",
+    "operations_addresses": [],
+    "operations_user": "operations",
     "pooler_addresses": [],
     "pooler_lookup_user": "pgbouncer_lookup",
     "pooler_databases": [],
@@ -358,10 +360,22 @@ def lines_of(**inputs: Any) -> list[str]:
             {"replication_addresses": ["10.0.0.1", "10.0.0.2"], "rules": [rule()]},
             [
                 "local all postgres peer",
-                "hostssl replication replicator 10.0.0.1/32 scram-sha-256",
-                "hostssl replication replicator 10.0.0.2/32 scram-sha-256",
+                "hostssl replication,postgres replicator 10.0.0.1/32 scram-sha-256",
+                "hostssl replication,postgres replicator 10.0.0.2/32 scram-sha-256",
                 "hostssl shop app 10.0.0.0/8 scram-sha-256",
             ],
+        ),
+        (
+            {"operations_addresses": ["10.0.0.2"], "replication_addresses": ["10.0.0.2"]},
+            [
+                "local all postgres peer",
+                "hostssl replication,postgres replicator 10.0.0.2/32 scram-sha-256",
+                "hostssl postgres operations 10.0.0.2/32 scram-sha-256",
+            ],
+        ),
+        (
+            {"local_admin": False, "operations_addresses": ["10.0.0.2"], "operations_user": "all"},
+            ['hostssl postgres "all" 10.0.0.2/32 scram-sha-256'],
         ),
         (
             {
@@ -388,6 +402,8 @@ def test_assemble(inputs: dict[str, Any], lines: list[str]) -> None:
         ({"rules": None}, ["pg_hba_rules must be a list"]),
         ({"rules": ["x"]}, ["pg_hba_rules[0] must be a dictionary, such as databases, users and address"]),
         ({"monitor_user": ""}, ["pg_hba_monitor_user must be a name"]),
+        ({"operations_user": None}, ["pg_hba_operations_user must be a name"]),
+        ({"operations_addresses": "10.0.0.2"}, ["pg_hba_operations_addresses must be a list"]),
         (
             {"rules": [rule(), rule(), rule(address="10.0.0.300/8")]},
             ["pg_hba_rules[2]: address 10.0.0.300/8 is not a network; write it as 10.0.0.0/8"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -13,10 +14,16 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _pgbouncer, _replica
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ("dev", "staging", "production")
-GROUPS = ("postgres", "migrate")
+CLUSTERS = ("staging", "production")  # several servers, behind poolers
+HOSTS = {  # how many of each group
+    "dev": {"postgres": 1, "migrate": 1},
+    "staging": {"postgres": 2, "pgbouncer": 1, "migrate": 1},
+    "production": {"postgres": 3, "pgbouncer": 2, "migrate": 1},
+}
 SHARED = {"pg_version", "pg_port", "pg_cluster_name", "pg_superuser", "pg_no_log"}
 SYSTEMS = ("face_recognition", "pixcrawler", "imagemanager", "cats_monitor", "powergym")
 # What gathering would find on a host that is supported.
@@ -72,10 +79,10 @@ def inputs(role: str) -> set[str]:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_inventory_parses_and_has_its_groups(environment: str) -> None:
     data = inventory(environment)
-    assert set(data["all"]["children"]) - {"ungrouped"} == set(GROUPS)
-    for group in GROUPS:
-        assert len(data[group]["hosts"]) == 1
-        assert data[group]["hosts"][0].endswith(f".{environment}.example.org")
+    assert set(data["all"]["children"]) - {"ungrouped"} == set(HOSTS[environment])
+    for group, count in HOSTS[environment].items():
+        assert len(data[group]["hosts"]) == count
+        assert all(host.endswith(f".{environment}.example.org") for host in data[group]["hosts"])
     assert data["_meta"]["hostvars"][data["postgres"]["hosts"][0]]["pg_cluster_name"] == environment
 
 
@@ -89,6 +96,7 @@ def test_every_file_is_of_a_role_and_names_only_its_inputs(environment: str) -> 
         "pg_hba.yml",
         "pg_access.yml",
         "pg_migrate.yml",
+        *(["pg_replica.yml", "pgbouncer.yml"] if environment in CLUSTERS else []),
     }
     for name, path in found.items():
         known = {"cluster.yml": SHARED, "vault.example.yml": set(load(path))}.get(name) or inputs(path.stem)
@@ -117,32 +125,97 @@ def test_the_five_systems_have_their_databases_and_fit_the_server(environment: s
     assert server.get("pg_server_restart_allowed", False) is (environment == "dev")
 
 
+def addresses(environment: str, group: str) -> dict[str, str]:
+    """Return the hosts of a group with their addresses."""
+    data = inventory(environment)
+    return {host: data["_meta"]["hostvars"][host]["ansible_host"] for host in data[group]["hosts"]}
+
+
+@pytest.mark.parametrize("environment", CLUSTERS)
+def test_every_host_of_a_cluster_has_an_address_of_its_own(environment: str) -> None:
+    """Poolers take no names, and a host that is named differently from two sides would not be known again."""
+    found = [one for group in HOSTS[environment] for one in addresses(environment, group).values()]
+    assert len({ipaddress.ip_address(one) for one in found}) == sum(HOSTS[environment].values())
+    clients = [
+        ipaddress.ip_network(one) for one in load(files(environment)["pgbouncer.yml"])["pgbouncer_client_addresses"]
+    ]
+    assert not [one for one in found for network in clients if ipaddress.ip_address(one) in network]
+
+
+@pytest.mark.parametrize("environment", CLUSTERS)
+def test_the_pools_fit_the_servers_and_the_applications(environment: str) -> None:
+    found = files(environment)
+    pooler, access, server = (load(found[name]) for name in ("pgbouncer.yml", "pg_access.yml", "pg_server.yml"))
+    poolers, most = HOSTS[environment]["pgbouncer"], pooler["pgbouncer_server_connections"]
+    entries = _pgbouncer.entries(pooler["pgbouncer_databases"], most, poolers)
+    assert {entry.database for entry in entries} == set(SYSTEMS)
+    assert poolers * sum(entry.limit for entry in entries) <= most <= server["pg_server_connections"] - 20
+    for role in access["pg_access_roles"]:
+        own = [entry.limit for entry in entries if f"{entry.database}_app" == role["name"]]
+        assert poolers * sum(own) <= role["connection_limit"], role["name"]
+    # An application's pools have as many clients as its account had connections before there were poolers; one pooler may be lost.
+    assert sum(role["connection_limit"] for role in access["pg_access_roles"]) <= pooler["pgbouncer_max_client_conn"]
+
+
+@pytest.mark.parametrize("environment", CLUSTERS)
+def test_applications_come_through_the_poolers_and_migrations_find_the_primary(environment: str) -> None:
+    found = files(environment)
+    hba, migrate, pooler = (load(found[name]) for name in ("pg_hba.yml", "pg_migrate.yml", "pgbouncer.yml"))
+    servers, (migrations,) = addresses(environment, "postgres"), addresses(environment, "migrate").values()
+    assert hba["pg_hba_pooler_databases"] == list(SYSTEMS)
+    assert set(hba["pg_hba_pooler_users"]) == {f"+{name}_{kind}" for name in SYSTEMS for kind in ("app", "readonly")}
+    rules = {(*rule["databases"], *rule["users"], rule["address"]) for rule in hba["pg_hba_rules"]}
+    assert rules == {(name, f"{name}_migrator", f"{migrations}/32") for name in SYSTEMS}
+    assert migrate["pg_migrate_host"].split(",") == list(servers)
+    keeper = load(found["pg_server.yml"])["pg_server_tls_ca_host"]
+    assert keeper in servers
+    assert pooler["pgbouncer_tls_ca_host"] == keeper
+
+
+@pytest.mark.parametrize("environment", CLUSTERS)
+def test_losing_a_server_neither_loses_commits_in_production_nor_stops_them(environment: str) -> None:
+    given, servers = load(files(environment)["pg_replica.yml"]), list(addresses(environment, "postgres"))
+    method, count = given["pg_replica_synchronous"], given.get("pg_replica_synchronous_count", 1)
+    names = _replica.synchronous_names(method, count, servers[1:])
+    assert names == {"staging": "", "production": f'ANY 1 ("{servers[1]}", "{servers[-1]}")'}[environment]
+    assert count < len(servers) - 1 or method == "none"  # one standby may be down
+
+
 def filled(environment: str, **changes: str) -> dict[str, str]:
     """Return every secret of an environment with a value of its own."""
     return {name: f"example of {name}" for name in load(files(environment)["vault.example.yml"])} | changes
 
 
+def play(playbook: str, name: str) -> dict[str, Any]:
+    """Return a play of a playbook by its name."""
+    plays: Any = load(ROOT / "playbooks" / f"{playbook}.yml")
+    (found,) = (one for one in plays if one.get("name") == name)
+    return {**found, "gather_facts": False, "connection": "local"}
+
+
 def check(environment: str, secrets: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
     """Run the plays of site and migrate that check the inputs, with facts instead of hosts."""
-    plays = []
-    for playbook in ("site", "migrate"):
-        (play,) = (
-            play
-            for play in load(ROOT / "playbooks" / f"{playbook}.yml")
-            if play["name"] == "Check every input before anything changes"  # type: ignore[attr-defined,union-attr]
-        )
-        memory = MEMORY_GB[environment] << 30
-        machine = {"memory_bytes": memory, "cpus": MEMORY_GB[environment] // 4 or 1, "shm_bytes": memory // 2}
-        facts = {"name": "Stand in for the host", "stand_in": {"facts": {**FACTS, "pg_host": machine}}}
-        plays.append(
-            {
-                **play,
-                "gather_facts": False,
-                "connection": "local",
-                "vars": {"ansible_python_interpreter": sys.executable},
-                "pre_tasks": [facts],
-            }
-        )
+    memory = MEMORY_GB[environment] << 30
+    machine = {"memory_bytes": memory, "cpus": MEMORY_GB[environment] // 4 or 1, "shm_bytes": memory // 2}
+    facts = {"name": "Stand in for the host", "stand_in": {"facts": {**FACTS, "pg_host": machine}}}
+    checking = "Check every input before anything changes"
+    plays = [play("site", checking), play("migrate", checking)]
+    if environment in CLUSTERS:
+        servers = addresses(environment, "postgres")
+        topology = {
+            "addresses": servers,
+            "primary": next(iter(servers)),
+            "standbys": list(servers)[1:],
+            "here": {"port": 5432},
+        }
+        known = {"name": "Stand in for the servers", "ansible.builtin.set_fact": {"pg_topology": topology}}
+        followers = play("site", "Learn who is primary")
+        asking = [task for task in followers.pop("post_tasks") if task["name"] == "Check the inputs that depend on it"]
+        del followers["roles"]
+        plays += [{**followers, "tasks": [known, *asking]}, play("site", "Learn what the poolers are")]
+    for one in plays:
+        one["pre_tasks"] = [facts]
+        one["vars"] = {**one.get("vars", {}), "ansible_python_interpreter": sys.executable}
     (directory / "library").mkdir()
     (directory / "library" / "stand_in.py").write_text(STAND_IN)
     path = directory / "check.yml"
@@ -157,14 +230,29 @@ def test_the_input_checks_pass_once_the_secrets_are_filled_in(environment: str, 
     assert "failed=0" in checked.stdout
 
 
-def test_a_secret_that_is_not_filled_in_is_refused_in_one_line(tmp_path: Path) -> None:
-    checked = check("production", filled("production", vault_powergym_app=""), tmp_path)
+@pytest.mark.parametrize(
+    ("secret", "line"),
+    [
+        ("vault_powergym_app", "db1.production.example.org: pg_access_passwords: the entry for powergym_app is empty"),
+        ("vault_replicator", "db1.production.example.org: pg_replica_password: it is empty"),
+        ("vault_operations", "db1.production.example.org: pg_replica_operations_password: it is empty"),
+        ("vault_pgbouncer_lookup", "pool1.production.example.org: pgbouncer_lookup_password: put the password of"),
+        ("vault_pooler_operations", "pool1.production.example.org: pgbouncer_operations_password: put the password of"),
+    ],
+)
+def test_a_secret_that_is_not_filled_in_is_refused_in_one_line(secret: str, line: str, tmp_path: Path) -> None:
+    checked = check("production", filled("production", **{secret: ""}), tmp_path)
     assert checked.returncode != 0
-    line = "db1.production.example.org: pg_access_passwords: the entry for powergym_app is empty"
     assert line in checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("playbook", ["site", "migrate"])
+@pytest.mark.parametrize(
+    "playbook",
+    ["site", "migrate", "switchover", "failover", "restart_rolling", "update_minor", "rejoin", "reinit_standby"],
+)
 def test_syntax(playbook: str) -> None:
-    checked = run("ansible-playbook", "-i", "inventories/staging", f"playbooks/{playbook}.yml", "--syntax-check")
+    arguments = ["-e", "node=db2.staging.example.org"] if playbook in ("rejoin", "reinit_standby") else []
+    checked = run(
+        "ansible-playbook", "-i", "inventories/staging", f"playbooks/{playbook}.yml", "--syntax-check", *arguments
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -141,3 +141,21 @@ def test_the_include_line_is_found_or_added_and_what_follows_is_seen(
 def test_unmanaged(name: str, setting: str | None, default: str | None, found: bool) -> None:
     entry = {"name": name, "setting": setting, "default": default}
     assert settings.unmanaged(entry, frozenset({"work_mem"})) is found
+
+
+@pytest.mark.parametrize(
+    ("given", "least", "result"),
+    [
+        ({}, {}, {}),
+        ({"max_connections": 100}, {"max_connections": 200}, {"max_connections": 200}),
+        ({"max_connections": 300}, {"max_connections": 200}, {"max_connections": 300}),
+        ({"max_connections": "300"}, {"max_connections": 200}, {"max_connections": "300"}),
+        # What is not set is the server's own default, and that may be too low.
+        ({}, {"max_connections": 100}, {}),
+        ({}, {"max_connections": 101, "max_prepared_transactions": 0}, {"max_connections": 101}),
+        ({"max_connections": None}, {"max_connections": 101}, {"max_connections": 101}),
+        ({"work_mem": "64MB"}, {"max_worker_processes": 16}, {"work_mem": "64MB", "max_worker_processes": 16}),
+    ],
+)
+def test_at_least(given: dict[str, object], least: dict[str, int], result: dict[str, object]) -> None:
+    assert settings.at_least(given, least) == result
