@@ -86,7 +86,9 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 def whole() -> None:
     """Wait until one server takes writes and all others follow it."""
-    until(lambda: len(writable()) == 1 and followers() == set(nodes()) - {primary()}, 30, "one primary, all others follow")
+    until(
+        lambda: len(writable()) == 1 and followers() == set(nodes()) - {primary()}, 30, "one primary, all others follow"
+    )
 
 
 @cache
@@ -104,7 +106,9 @@ def url(pooler: str, database: str = DATABASE, user: str = WRITER) -> str:
     return f"postgresql://{user}:{lab.password(user)}@{address(pooler)}:6432/{database}?{query}"
 
 
-def connect(host: str, user: str, database: str = DATABASE, port: int = 5432, **changes: Any) -> psycopg.Connection[Any]:
+def connect(
+    host: str, user: str, database: str = DATABASE, port: int = 5432, **changes: Any
+) -> psycopg.Connection[Any]:
     """Return an autocommit connection over the network, TLS verified."""
     given = {
         "host": address(host),
@@ -125,7 +129,11 @@ def loaded(**options: Any) -> Iterator[load.Load]:
     """Write and read through the poolers all the while."""
     with connect(primary(), OWNER) as connection:
         load.prepare(connection)
-    until(lambda: all(ask(node, "SELECT to_regclass('load_commits')", DATABASE) for node in nodes()), 10, "the table everywhere")
+    until(
+        lambda: all(ask(node, "SELECT to_regclass('load_commits')", DATABASE) for node in nodes()),
+        10,
+        "the table everywhere",
+    )
     writing = [url(pooler) for pooler in poolers()]
     reading = [url(pooler, f"{DATABASE}_ro") for pooler in poolers()]
     with load.Load(writing, reading, **options) as running:

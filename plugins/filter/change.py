@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,11 +40,22 @@ def pooler_places(hosts: Iterable[str], variables: Mapping[str, Any]) -> list[di
             "name": host,
             "host": variables[host].get("ansible_host", host),
             "port": int(variables[host].get("pgbouncer_port", 6432)),
+            "addresses": addresses_of(variables[host].get("ansible_host", host)),
             "reached": "__pgbouncer_place" in variables[host],
+            "prepared": bool(variables[host].get("__pgbouncer_prepared")),
             "files": variables[host].get("__pgbouncer_place", {}),
         }
         for host in hosts
     ]
+
+
+def addresses_of(host: str) -> list[str]:
+    """Return the addresses of a host name, and the name itself; servers see the former."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return [host]
+    return list(dict.fromkeys((host, *(str(entry[4][0]) for entry in found))))
 
 
 def rotated(values: Iterable[Any], turn: int) -> list[Any]:

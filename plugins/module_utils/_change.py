@@ -106,7 +106,7 @@ def pooler_findings(primary: Mapping[str, Any], poolers: Sequence[Mapping[str, A
         for one in poolers
         if not one["reached"]
     ]
-    known = {one["host"] for one in poolers}
+    known = {address for one in poolers for address in one.get("addresses", [one["host"]])}
     strangers = sorted(
         {
             one["address"]

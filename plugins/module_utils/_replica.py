@@ -69,19 +69,23 @@ def synchronous_names(method: str, count: int, standbys: Sequence[str]) -> str:
 def node_settings(node: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the file that a node owns for replication. They hold for a primary and for a standby alike.
 
-    inputs: addresses, access (see primary_conninfo), synchronous, synchronous_count, synchronous_hosts, max_slot_wal_keep_size.
-    A node alone follows nobody and has no such settings but the limit of slots.
+    inputs: addresses, access (see primary_conninfo), synchronous, synchronous_count, synchronous_hosts, sync_policy, present (hosts that
+    are there), max_slot_wal_keep_size. A node alone follows nobody and has no such settings but the limit of slots.
     """
     siblings = [host for host in inputs["addresses"] if host != node]
     settings: dict[str, Any] = {"max_slot_wal_keep_size": inputs["max_slot_wal_keep_size"]}
     if not siblings:
         return settings
     wanted = [host for host in inputs["synchronous_hosts"] or siblings if host in siblings]
+    count = int(inputs["synchronous_count"])
+    if inputs["sync_policy"] == "degrade":
+        wanted = [host for host in wanted if host in inputs["present"]]
+        count = min(count, len(wanted))
     return {
         **settings,
         "primary_conninfo": primary_conninfo(node, inputs["addresses"], inputs["access"]),
         "primary_slot_name": slot_name(node),
-        "synchronous_standby_names": synchronous_names(inputs["synchronous"], int(inputs["synchronous_count"]), wanted),
+        "synchronous_standby_names": synchronous_names(inputs["synchronous"], count, wanted),
         # A standby whose primary went looks for the next one this often; five seconds, the default, would be the wait of a commit
         # that needs its confirmation.
         "wal_retrieve_retry_interval": "500ms",

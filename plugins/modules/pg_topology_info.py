@@ -145,7 +145,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _controldata
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _controldata, _postmaster
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import (
     EMPTY,
@@ -208,16 +208,11 @@ def observe(
         "standby_signal": (data_directory / "standby.signal").exists(),
         "fenced": fence_file is not None and fence_file.exists(),
     }
-    try:
-        pid, _directory, _started, port, socket_directory = (
-            (data_directory / "postmaster.pid").read_text().splitlines()[:5]
-        )
-    except (FileNotFoundError, ValueError):
-        pid = ""
-    if not pid or not Path(f"/proc/{pid}").exists():
+    server = _postmaster.find(data_directory)
+    if server is None:
         return {**stopped(data_directory, bin_directory, wal_end), **marks}
     psql = str(bin_directory / "psql") if bin_directory and (bin_directory / "psql").exists() else "psql"
-    answer = ask([psql, "-h", socket_directory.strip() or "localhost", "-p", port, "-U", user], user, timeout)
+    answer = ask([psql, "-h", server.socket_directory, "-p", str(server.port), "-U", user], user, timeout)
     return {**answer, **marks}
 
 

@@ -570,10 +570,17 @@ def test_pooler_places() -> None:
         },
         "pool2": {},
     }
-    assert filters.pooler_places(["pool1", "pool2"], variables) == [
-        {"name": "pool1", "host": "10.0.1.1", "port": 6433, "reached": True, "files": {"directory": "/etc/pgbouncer"}},
-        {"name": "pool2", "host": "pool2", "port": 6432, "reached": False, "files": {}},
-    ]
+    first, second = filters.pooler_places(["pool1", "pool2"], variables)
+    assert first == {
+        "name": "pool1",
+        "host": "10.0.1.1",
+        "port": 6433,
+        "addresses": ["10.0.1.1"],
+        "reached": True,
+        "prepared": False,
+        "files": {"directory": "/etc/pgbouncer"},
+    }
+    assert (second["host"], second["port"], second["reached"], second["files"]) == ("pool2", 6432, False, {})
 
 
 def test_plans_are_plain_data() -> None:

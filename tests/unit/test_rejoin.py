@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,6 +166,9 @@ def process(name: str) -> Iterator[int]:
     """Run something that is called `name`; give its number."""
     running = subprocess.Popen([name, "60"], executable=shutil.which("sleep"))
     try:
+        # The kernel shows the new name a moment after the old program is gone.
+        while not Path(f"/proc/{running.pid}/cmdline").read_bytes().startswith(name.encode()):
+            time.sleep(0.001)
         yield running.pid
     finally:
         running.kill()

@@ -30,6 +30,8 @@ def inputs(**given: Any) -> dict[str, Any]:
         "synchronous": "none",
         "synchronous_count": 1,
         "synchronous_hosts": [],
+        "sync_policy": "strict",
+        "present": ["db1", "db2", "db3"],
         "max_slot_wal_keep_size": "10GB",
         "rate_limit": None,
         **given,
@@ -189,3 +191,19 @@ def test_pass_line(user: str, password: str, line: str) -> None:
 def test_no_finding_tells_a_password() -> None:
     wrong = inputs(password="hidden", operations_password="", operations_user="replicator", rate_limit="x")
     assert "hidden" not in " ".join(findings("db1", wrong))
+
+
+@pytest.mark.parametrize(
+    ("policy", "present", "names"),
+    [
+        ("strict", ["db1", "db2"], 'ANY 2 ("db2", "db3")'),
+        ("degrade", ["db1", "db2", "db3"], 'ANY 2 ("db2", "db3")'),
+        ("degrade", ["db1", "db2"], 'ANY 1 ("db2")'),
+        ("degrade", ["db1"], ""),
+    ],
+)
+def test_the_policy_decides_whether_commits_wait_for_those_who_are_away(
+    policy: str, present: list[str], names: str
+) -> None:
+    given = inputs(synchronous="quorum", synchronous_count=2, sync_policy=policy, present=present)
+    assert node_settings("db1", given)["synchronous_standby_names"] == names

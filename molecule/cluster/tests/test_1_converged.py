@@ -40,7 +40,9 @@ def test_every_node_can_be_either(node: str) -> None:
 def test_slots_keep_wal_on_the_primary_only(node: str) -> None:
     slots = dict(
         line.split("|")
-        for line in cluster.ask(node, "SELECT slot_name, restart_lsn IS NOT NULL FROM pg_replication_slots").splitlines()
+        for line in cluster.ask(
+            node, "SELECT slot_name, restart_lsn IS NOT NULL FROM pg_replication_slots"
+        ).splitlines()
     )
     kept = "t" if node == cluster.primary() else "f"
     assert slots == {f"pgsteward_{other}": kept for other in cluster.nodes() if other != node}
@@ -65,7 +67,7 @@ def test_the_operations_account_can_promote_and_nothing_else() -> None:
 
 def test_nobody_but_the_cluster_may_use_its_accounts() -> None:
     for user in ("operations", "replicator"):
-        with pytest.raises(psycopg.OperationalError, match="no pg_hba.conf entry"):
+        with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
             cluster.connect(cluster.primary(), user, "postgres")
 
 

@@ -23,8 +23,23 @@ def stalls() -> dict[str, list[float]]:
     return {"ours": [], "raw": [], "seconds": []}
 
 
-@pytest.mark.parametrize("turn", range(ROUNDS))
-def test_clients_do_not_notice(turn: int, stalls: dict[str, list[float]]) -> None:
+@pytest.mark.parametrize("_turn", range(RAW_ROUNDS))
+def test_the_same_steps_by_hand(_turn: int, stalls: dict[str, list[float]]) -> None:
+    """The other side of the ratio: no module, no checks, the same servers under the same load. First, as it leaves the readers aside."""
+    old = cluster.primary()
+    new = next(node for node in cluster.nodes() if node != old)
+    script = Path(lab.ROOT) / "molecule" / "shared" / "raw_switchover.sh"
+    with cluster.loaded() as running:
+        run = subprocess.run([str(script), old, new, *cluster.poolers()], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+        cluster.goes_on(running)
+        report = running.stop()
+    stalls["raw"].append(report.write_stall.seconds)
+    cluster.whole()
+
+
+@pytest.mark.parametrize("_turn", range(ROUNDS))
+def test_clients_do_not_notice(_turn: int, stalls: dict[str, list[float]]) -> None:
     before = cluster.primary()
     with cluster.loaded() as running:
         run = cluster.play("switchover")
@@ -42,22 +57,6 @@ def test_clients_do_not_notice(turn: int, stalls: dict[str, list[float]]) -> Non
     assert run.report["outcome"] == "done"
     assert run.report["primary_after"] == cluster.primary()
     assert run.report["loss"]["bytes"] == 0
-
-
-@pytest.mark.parametrize("turn", range(RAW_ROUNDS))
-def test_the_same_steps_by_hand(turn: int, stalls: dict[str, list[float]]) -> None:
-    """The other side of the ratio: no module, no checks, the same servers under the same load."""
-    old = cluster.primary()
-    new = next(node for node in cluster.nodes() if node != old)
-    script = Path(lab.ROOT) / "molecule" / "shared" / "raw_switchover.sh"
-    with cluster.loaded() as running:
-        run = subprocess.run([str(script), old, new, *cluster.poolers()], capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stdout + run.stderr
-        cluster.goes_on(running)
-        report = running.stop()
-    stalls["raw"].append(report.write_stall.seconds)
-    cluster.whole()
-    assert cluster.play("site").code == 0  # the poolers read from the old primary again
 
 
 def test_the_median_is_short(stalls: dict[str, list[float]]) -> None:

@@ -54,7 +54,9 @@ def test_the_server_is_killed() -> None:
     assert run.report["loss"]["kind"] == "exact"
     within_the_bound(report, run.report["loss"])
     seconds = after_start(report, started)
-    print(f"\nfailover after SIGKILL: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s")
+    print(
+        f"\nfailover after SIGKILL: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s"
+    )
     assert seconds <= WRITABLE
     # The fence holds until rejoin: the server cannot be started by hand.
     assert cluster.on(before, "systemctl", "start", cluster.SERVICE, check=False) == ""
@@ -84,7 +86,9 @@ def test_the_power_of_its_host_is_cut_and_the_furthest_standby_takes_over() -> N
     assert run.code == 0, run.text
     within_the_bound(report, run.report["loss"])
     seconds = after_start(report, started)
-    print(f"\nfailover after a power cut: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s")
+    print(
+        f"\nfailover after a power cut: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s"
+    )
     assert seconds <= WRITABLE
 
 
@@ -95,7 +99,11 @@ def test_an_isolated_primary_is_fenced_or_nobody_takes_over() -> None:
         "i=0; while true; do runuser -u postgres -- psql -XAtq -d powergym -c 'INSERT INTO isolated VALUES (clock_timestamp())'"
         " || exit; i=$((i+1)); done"
     )
-    cluster.ask(before, "CREATE TABLE IF NOT EXISTS isolated (at timestamptz); ALTER TABLE isolated OWNER TO powergym_owner", cluster.DATABASE)
+    cluster.ask(
+        before,
+        "CREATE TABLE IF NOT EXISTS isolated (at timestamptz); ALTER TABLE isolated OWNER TO powergym_owner",
+        cluster.DATABASE,
+    )
     cluster.docker("exec", "-d", "-w", "/", f"pgsteward-{before}", "sh", "-c", commits)
     with cluster.loaded() as running:
         cluster.goes_on(running)
@@ -114,7 +122,9 @@ def test_an_isolated_primary_is_fenced_or_nobody_takes_over() -> None:
     within_the_bound(report, run.report["loss"])
     assert len(cluster.writable()) == 1
     seconds = after_start(report, started)
-    print(f"\nfailover after a partition: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s")
+    print(
+        f"\nfailover after a partition: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s"
+    )
     assert seconds <= WRITABLE
     # What the isolated server wrote up to the fence is kept aside by rejoin; nothing was written after it.
     runs = cluster.heal()

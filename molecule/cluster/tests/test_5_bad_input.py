@@ -26,13 +26,20 @@ def name_of(word: str) -> str:
         ("rejoin", {}, "rejoin wants the host that is to come back"),
         ("rejoin", {"node": PRIMARY}, "is the primary; there is nothing to come back to"),
         ("reinit_standby", {"node": UNKNOWN}, "reinit_standby wants the standby that is to be made anew"),
-        ("site", {"pg_replica_synchronous": "quorum", "pg_replica_synchronous_hosts": [UNKNOWN]}, "node9 is no host of this cluster"),
+        (
+            "site",
+            {"pg_replica_synchronous": "quorum", "pg_replica_synchronous_hosts": [UNKNOWN]},
+            "node9 is no host of this cluster",
+        ),
         ("site", {"pg_replica_synchronous": "quorum", "pg_replica_synchronous_count": 3}, "3 standbys cannot confirm"),
         ("site", {"pg_replica_password": ""}, "pg_replica_password: it is empty"),
     ],
 )
 def test_refused(playbook: str, variables: dict[str, Any], words: str) -> None:
-    before, timeline = cluster.primary(), cluster.ask(cluster.primary(), "SELECT timeline_id FROM pg_control_checkpoint()")
+    before, timeline = (
+        cluster.primary(),
+        cluster.ask(cluster.primary(), "SELECT timeline_id FROM pg_control_checkpoint()"),
+    )
     given = {name: name_of(value) if isinstance(value, str) else value for name, value in variables.items()}
     run = cluster.play(playbook, **given)
     assert run.code != 0, run.text
@@ -72,7 +79,16 @@ def test_a_transaction_that_is_open_for_long_is_refused() -> None:
         connection.execute("BEGIN")
         connection.execute("SELECT 1")
         cluster.until(
-            lambda: float(cluster.ask(cluster.primary(), "SELECT extract(epoch FROM max(now() - xact_start)) FROM pg_stat_activity WHERE usename = 'powergym_migrator'") or 0) > 1.5,
+            lambda: (
+                float(
+                    cluster.ask(
+                        cluster.primary(),
+                        "SELECT extract(epoch FROM max(now() - xact_start)) FROM pg_stat_activity WHERE usename = 'powergym_migrator'",
+                    )
+                    or 0
+                )
+                > 1.5
+            ),
             10,
             "an old transaction",
         )
