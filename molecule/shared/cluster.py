@@ -24,6 +24,7 @@ NETWORK = "pgsteward-lab"
 DATA = "/var/lib/postgresql/17/main"
 SERVICE = "postgresql@17-main"
 FENCE = {"pg_replica_fence_command": [str(lab.ROOT / "molecule" / "shared" / "fence_host.sh"), "{host}"]}
+LIMIT = 150  # seconds that a playbook may take
 REPORTS = lab.ROOT / ".cache" / "reports"
 
 
@@ -198,7 +199,12 @@ def start(playbook: str, *options: str, **variables: Any) -> tuple[subprocess.Po
 def finish(running: tuple[subprocess.Popen[str], float]) -> Run:
     """Wait for the end of a playbook."""
     process, began = running
-    text, _ = process.communicate(timeout=240)
+    try:
+        text, _ = process.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        text, _ = process.communicate()
+        raise AssertionError(f"the playbook did not end within {LIMIT} s: {text}") from None
     written = sorted(REPORTS.glob("*.json"), key=lambda path: path.stat().st_mtime)
     report = {}
     if written and written[-1].stat().st_mtime > time.time() - (time.monotonic() - began):

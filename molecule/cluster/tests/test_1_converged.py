@@ -6,7 +6,6 @@ import re
 
 import cluster
 import lab
-import plays
 import psycopg
 import pytest
 
@@ -91,9 +90,3 @@ def test_no_secret_is_in_a_process_list_or_a_journal() -> None:
         seen = cluster.on(host, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; journalctl --no-pager -q")
         for account in ("replicator", "operations", "pgbouncer_lookup", "pooler_operations", "powergym_app"):
             assert lab.password(account) not in seen, (host, account)
-
-
-def test_dry_run_finds_nothing_to_do() -> None:
-    run = cluster.play("site", "--check", "--diff")
-    assert run.code == 0, run.text
-    assert plays.Played(run.code, run.text).changed == 0, run.text

@@ -8,7 +8,7 @@ from datetime import datetime
 import cluster
 import load
 import pytest
-from conftest import FULL, full_only
+from conftest import full_only
 
 WRITABLE = 10.0  # seconds after the playbook starts
 
@@ -65,6 +65,7 @@ def test_the_server_is_killed() -> None:
     assert cluster.writable() == [cluster.primary()]
 
 
+@full_only
 @pytest.mark.usefixtures("healed")
 def test_the_power_of_its_host_is_cut_and_the_furthest_standby_takes_over() -> None:
     """One standby stands still before, and it is the first one of the inventory."""
@@ -132,8 +133,8 @@ def test_an_isolated_primary_is_fenced_or_nobody_takes_over() -> None:
     assert fenced > started
 
 
+@full_only
 @pytest.mark.usefixtures("healed")
-@pytest.mark.skipif(not FULL, reason="acceptance size")
 def test_synchronous_replication_loses_nothing() -> None:
     synchronous = {"pg_replica_synchronous": "quorum"}
     assert cluster.play("site", **synchronous).code == 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import cluster
 import pytest
+from conftest import full_only
 
 UNKNOWN, PRIMARY, STANDBY = "node9", "the primary", "a standby"
 
@@ -22,17 +23,23 @@ def name_of(word: str) -> str:
         ("switchover", {"candidate": UNKNOWN}, "candidate node9 is no host of this cluster"),
         ("switchover", {"candidate": PRIMARY}, "is the primary already"),
         ("failover", {}, "is a primary that answers: run switchover, which loses nothing"),
-        ("failover", {"force": STANDBY}, "is a primary that answers"),
+        pytest.param("failover", {"force": STANDBY}, "is a primary that answers", marks=full_only),
         ("rejoin", {}, "rejoin wants the host that is to come back"),
-        ("rejoin", {"node": PRIMARY}, "is the primary; there is nothing to come back to"),
-        ("reinit_standby", {"node": UNKNOWN}, "reinit_standby wants the standby that is to be made anew"),
-        (
+        pytest.param("rejoin", {"node": PRIMARY}, "is the primary; there is nothing to come back to", marks=full_only),
+        pytest.param(
+            "reinit_standby",
+            {"node": UNKNOWN},
+            "reinit_standby wants the standby that is to be made anew",
+            marks=full_only,
+        ),
+        pytest.param(
             "site",
             {"pg_replica_synchronous": "quorum", "pg_replica_synchronous_hosts": [UNKNOWN]},
             "node9 is no host of this cluster",
+            marks=full_only,
         ),
         ("site", {"pg_replica_synchronous": "quorum", "pg_replica_synchronous_count": 3}, "3 standbys cannot confirm"),
-        ("site", {"pg_replica_password": ""}, "pg_replica_password: it is empty"),
+        pytest.param("site", {"pg_replica_password": ""}, "pg_replica_password: it is empty", marks=full_only),
     ],
 )
 def test_refused(playbook: str, variables: dict[str, Any], words: str) -> None:
@@ -49,6 +56,7 @@ def test_refused(playbook: str, variables: dict[str, Any], words: str) -> None:
     cluster.whole()
 
 
+@full_only
 def test_a_candidate_that_lags_is_refused() -> None:
     candidate = sorted(cluster.followers())[0]
     cluster.ask(candidate, "SELECT pg_wal_replay_pause()")
@@ -65,6 +73,7 @@ def test_a_candidate_that_lags_is_refused() -> None:
     cluster.whole()
 
 
+@full_only
 def test_a_pooler_that_is_not_in_the_inventory_is_noticed() -> None:
     with cluster.connect(cluster.poolers()[0], cluster.WRITER, port=6432, prepare_threshold=None) as connection:
         connection.execute("SELECT 1")
@@ -74,6 +83,7 @@ def test_a_pooler_that_is_not_in_the_inventory_is_noticed() -> None:
     assert "pool1 cannot be asked" in " ".join(run.text.split()), run.text
 
 
+@full_only
 def test_a_transaction_that_is_open_for_long_is_refused() -> None:
     with cluster.connect(cluster.primary(), cluster.OWNER) as connection:
         connection.execute("BEGIN")
