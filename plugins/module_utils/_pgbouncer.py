@@ -153,12 +153,12 @@ def base_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "max_packet_size": 1073676288,
         # A server that is gone is noticed within five seconds, and one that is back is found after one.
         "server_login_retry": 1,
-        "server_connect_timeout": 5,
+        "server_connect_timeout": 2,
         "tcp_keepalive": 1,
         "tcp_keepidle": 3,
         "tcp_keepintvl": 1,
         "tcp_keepcnt": 2,
-        "tcp_user_timeout": 5000,
+        "tcp_user_timeout": 3000,
         # Longer than the 35 s after which a pause that nobody ends is ended by the pooler's own host.
         "query_wait_timeout": 60,
         "client_login_timeout": 15,
