@@ -49,7 +49,7 @@ _RELATIONS = (
     " (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'version_num')"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')"
-    " AND n.nspname NOT IN ('information_schema', 'pgsteward') AND n.nspname NOT LIKE 'pg\\_%'"
+    " AND n.nspname NOT IN ('information_schema', 'pgsteward', 'pgsteward_pooler') AND n.nspname NOT LIKE 'pg\\_%'"
     " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
     " AND d.deptype = 'e') ORDER BY 1, 2"
 )

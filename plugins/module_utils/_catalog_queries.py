@@ -52,7 +52,7 @@ SELECT json_build_object(
   'schemas', (SELECT coalesce(json_agg(json_build_object(
       'oid', n.oid, 'name', n.nspname, 'owner', n.nspowner, 'acl', n.nspacl::text[])), '[]')
     FROM pg_namespace n
-    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgsteward') AND n.nspname NOT LIKE 'pg\\_temp\\_%%'
+    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgsteward', 'pgsteward_pooler') AND n.nspname NOT LIKE 'pg\\_temp\\_%%'
       AND n.nspname NOT LIKE 'pg\\_toast\\_temp\\_%%'),
   'roles', (SELECT json_object_agg(r.oid, r.rolname) FROM pg_roles r),
   'members', (SELECT json_object_agg(m.class, m.oids) FROM (

@@ -20,7 +20,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._safe_versions 
 INI, DATABASES, USERS, HBA = "pgbouncer.ini", "databases.ini", "userlist.txt", "hba.conf"
 FORMER = f"{DATABASES}.former"
 CONSOLE = "pgbouncer"  # the reserved database name of the admin console
-LOOKUP_QUERY = "SELECT username, password FROM pgbouncer.user_lookup($1)"
+LOOKUP_QUERY = "SELECT username, password FROM pgsteward_pooler.user_lookup($1)"
 
 POOL_CEILING, RESERVE_SIZE, RESERVE_TIMEOUT = 20, 5, 3
 SCRAM_ITERATIONS = 4096

@@ -221,7 +221,7 @@ def test_a_password_is_good_until_its_end_and_not_for_every_kind_of_role(
 
 
 def test_the_lookup_account_reads_verifiers_and_nothing_else(server: str) -> None:
-    ask = "SET ROLE pgbouncer_lookup; SELECT count(*) FROM pgbouncer.user_lookup('{}')"
+    ask = "SET ROLE pgbouncer_lookup; SELECT count(*) FROM pgsteward_pooler.user_lookup('{}')"
     counts = {
         name: lab.psql("powergym", ask.format(name), server)[-1][0]
         for name in ("powergym_app", "pgsteward_test", "postgres")
@@ -231,7 +231,7 @@ def test_the_lookup_account_reads_verifiers_and_nothing_else(server: str) -> Non
         with pytest.raises(subprocess.CalledProcessError):
             lab.psql("powergym", f"SET ROLE pgbouncer_lookup; {denied}", server)
     with pytest.raises(subprocess.CalledProcessError):
-        lab.psql("powergym", "SET ROLE powergym_owner; SELECT * FROM pgbouncer.user_lookup('powergym_app')", server)
+        lab.psql("powergym", "SET ROLE powergym_owner; SELECT * FROM pgsteward_pooler.user_lookup('powergym_app')", server)
 
 
 def test_prepared_statements(server: str) -> None:

@@ -5,7 +5,7 @@ SELECT EXISTS (
     JOIN pg_catalog.pg_namespace AS schema ON schema.oid = function.pronamespace
     JOIN pg_catalog.pg_roles AS owner ON owner.oid = function.proowner
     JOIN pg_catalog.pg_roles AS account ON account.rolname = %(user)s
-    WHERE schema.nspname = 'pgbouncer'
+    WHERE schema.nspname = 'pgsteward_pooler'
       AND function.proname = 'user_lookup'
       AND function.prosecdef
       AND owner.rolsuper
