@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect, has_driver
 from ansible_collections.pgsteward.postgres.plugins.module_utils._replica import SLOT_PREFIX
 
 if TYPE_CHECKING:
@@ -18,6 +18,15 @@ SELECT pg_is_in_recovery(), coalesce((SELECT json_object_agg(slot_name, json_bui
   'active', active, 'reserved', restart_lsn IS NOT NULL, 'lost', wal_status = 'lost'))
   FROM pg_replication_slots WHERE slot_type = 'physical'), '{}')
 """
+
+
+UNASKED: dict[str, Any] = {
+    "dropped": [],
+    "created": [],
+    "reserved": None,
+    "busy": [],
+    "diff": {"before": "", "after": ""},
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,9 @@ def plan(slots: Mapping[str, Mapping[str, bool]], wanted: Sequence[str], reserve
 
 def apply(place: Place, wanted: Sequence[str], reserve: bool | None, dry_run: bool) -> dict[str, Any]:
     """Bring the slots of a server to `wanted`; return the module's result. reserve None: a primary does, a standby does not."""
+    if dry_run and not has_driver():
+        # A server that somebody else has set up: its driver comes with the packages. What is there cannot be asked yet.
+        return {**UNASKED, "changed": bool(wanted), "created": list(wanted)}
     with connect(place, "pgsteward pg_slots") as connection:
         [(standby, slots)] = connection.execute(_STATE).fetchall()
         todo = plan(slots, wanted, reserve=not standby if reserve is None else reserve)
