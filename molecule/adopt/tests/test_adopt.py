@@ -66,7 +66,7 @@ def test_a_dry_run_says_what_stays_what_gives_way_and_what_waits(before: list[li
         ("vacuum_cost_limit", "500", "postgresql.auto.conf"),
     ):
         assert re.search(rf"file \S+/{file} line \d+ name {name} value {there}\b", stays), name
-    assert "data_directory" not in stays
+    assert "name data_directory" not in stays
     waiting = re.search(r"([\w, -]+) takes? effect at a restart", report)
     assert waiting
     assert "cluster_name" in waiting[1]
