@@ -231,7 +231,9 @@ def test_the_lookup_account_reads_verifiers_and_nothing_else(server: str) -> Non
         with pytest.raises(subprocess.CalledProcessError):
             lab.psql("powergym", f"SET ROLE pgbouncer_lookup; {denied}", server)
     with pytest.raises(subprocess.CalledProcessError):
-        lab.psql("powergym", "SET ROLE powergym_owner; SELECT * FROM pgsteward_pooler.user_lookup('powergym_app')", server)
+        lab.psql(
+            "powergym", "SET ROLE powergym_owner; SELECT * FROM pgsteward_pooler.user_lookup('powergym_app')", server
+        )
 
 
 def test_prepared_statements(server: str) -> None:
