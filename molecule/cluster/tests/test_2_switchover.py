@@ -13,7 +13,7 @@ import plays
 import pytest
 from conftest import FULL
 
-ROUNDS = 10 if FULL else 4  # there and back
+ROUNDS = 10 if FULL else 2  # there and back
 RAW_ROUNDS = 4 if FULL else 1
 LONGEST, MEDIAN = 1.0, 0.6
 

@@ -81,7 +81,7 @@ def primary_host_is_lost(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("fault", "limit", "words"),
     [
-        (candidate_is_killed, SOON, "switchover failed"),
+        pytest.param(candidate_is_killed, SOON, "switchover failed", marks=full_only),
         pytest.param(pooler_does_not_answer, SOON, "switchover failed", marks=full_only),
         pytest.param(promotion_is_late, ARMED, "the promotion of", marks=full_only),
         pytest.param(primary_does_not_stop, SOON, "did not stop within", marks=full_only),

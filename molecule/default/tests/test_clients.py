@@ -44,6 +44,16 @@ def end_sessions(server: str) -> None:
     lab.psql("postgres", f"{query} = '{USER}'", server)
 
 
+# CI takes the version without prepared statements and the newest one, the acceptance all of them.
+FULL = os.environ.get("PGSTEWARD_SIZE") == "acceptance"
+
+
+@pytest.fixture(scope="module", params=list(lab.hosts("postgres")) if FULL else ["db12", "db14"])
+def server(request: pytest.FixtureRequest) -> str:
+    """Return the name of one server after the other."""
+    return str(request.param)
+
+
 @pytest.fixture(autouse=True)
 def fresh(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test server connections that nobody left anything on, and its password by the environment."""
