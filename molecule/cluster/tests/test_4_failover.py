@@ -116,7 +116,6 @@ def test_an_isolated_primary_is_fenced_or_nobody_takes_over() -> None:
         assert cluster.writable() == [before]
         started = time.time()
         run = cluster.play("failover", **cluster.FENCE)
-        fenced = time.time()
         cluster.goes_on(running)
         report = running.stop()
     assert run.code == 0, run.text
@@ -127,10 +126,9 @@ def test_an_isolated_primary_is_fenced_or_nobody_takes_over() -> None:
         f"\nfailover after a partition: writable {seconds:.1f} s after the playbook starts, which takes {run.seconds:.1f} s"
     )
     assert seconds <= WRITABLE
-    # What the isolated server wrote up to the fence is kept aside by rejoin; nothing was written after it.
+    # What the isolated server wrote up to the fence is kept aside by rejoin.
     runs = cluster.heal()
     assert any("kept in" in " ".join(one.text.split()) for one in runs)
-    assert fenced > started
 
 
 @full_only

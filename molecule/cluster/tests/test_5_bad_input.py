@@ -57,28 +57,24 @@ def test_refused(playbook: str, variables: dict[str, Any], words: str) -> None:
 
 
 @full_only
-def test_a_candidate_that_lags_is_refused() -> None:
+def test_a_candidate_whose_replay_is_paused_is_refused() -> None:
     candidate = sorted(cluster.followers())[0]
     cluster.ask(candidate, "SELECT pg_wal_replay_pause()")
     try:
         paused = cluster.play("switchover", candidate=candidate)
         assert paused.code != 0
         assert f"replay on candidate {candidate} is paused" in " ".join(paused.text.split()), paused.text
-        cluster.ask(cluster.primary(), "CREATE TABLE filler AS SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
-        lagging = cluster.play("switchover", candidate=candidate, pg_replica_max_lag="64kB")
-        assert lagging.code != 0
     finally:
         cluster.ask(candidate, "SELECT pg_wal_replay_resume()")
-        cluster.ask(cluster.primary(), "DROP TABLE IF EXISTS filler")
     cluster.whole()
 
 
 @full_only
-def test_a_pooler_that_is_not_in_the_inventory_is_noticed() -> None:
+def test_a_pooler_that_was_not_asked_is_noticed() -> None:
     with cluster.connect(cluster.poolers()[0], cluster.WRITER, port=6432, prepare_threshold=None) as connection:
         connection.execute("SELECT 1")
         run = cluster.play("switchover", "--limit", "postgres:!pool1", "--check")
-    # A pooler that is left out of the run has not answered, and one that the inventory lacks shows by its lookups.
+    # A pooler that is left out of the run has not answered.
     assert run.code != 0
     assert "pool1 cannot be asked" in " ".join(run.text.split()), run.text
 
