@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[str], str | None]
 
-HEADER = ("Managed by pgsteward.postgres, role pg_server. Change the inventory, not this file.",)
+HEADER = "Managed by pgsteward.postgres, role {role}. Change the inventory, not this file."
 APPLICATION = "pgsteward pg_settings"
 TLS_FILES = ("ssl_cert_file", "ssl_key_file", "ssl_ca_file", "ssl_crl_file")
 
@@ -71,13 +71,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Installation:
-    """Where one server keeps what this module touches or asks."""
+    """Where one server keeps what this module touches or asks. role: the one that owns the file, which its first line names."""
 
     owned_file: Path
     config_file: Path
     data_directory: Path
     bin_directory: Path
     user: str
+    role: str = "pg_server"
 
 
 def apply(there: Installation, settings: Mapping[str, Any], dry_run: bool) -> dict[str, Any]:
@@ -86,17 +87,18 @@ def apply(there: Installation, settings: Mapping[str, Any], dry_run: bool) -> di
     Raises StewardError with the files and the server as before when the candidate is wrong.
     """
     config = _owned_file.read(there.config_file) or ""
+    before, after = _owned_file.read(there.owned_file), render(settings, [HEADER.format(role=there.role)])
     edits = [
         Edit(there.config_file, config, with_include(config, there.owned_file.parent.name)),
-        Edit(there.owned_file, _owned_file.read(there.owned_file), render(settings, HEADER)),
+        Edit(there.owned_file, before, after),
     ]
     edits = [edit for edit in edits if edit.before != edit.after]
     ours = frozenset(name.lower() for name, value in settings.items() if value is not None)
-    running, after = running_place(there), render(settings, HEADER)
+    running = running_place(there)
     report = Report() if running is None else examine(read_state(running, APPLICATION, dry_run), there, ours)
     refuse_shadows(there, ours, config, report)
     with candidate(there, after) as ask:
-        foreseen = changed_names(_owned_file.read(there.owned_file) or "", after)
+        foreseen = changed_names(before or "", after)
         overridden = [entry for entry in report.elsewhere if edits and differs(ask, entry)]
         waiting = {entry["name"] for entry in report.postmaster if entry["name"] in foreseen and differs(ask, entry)}
     # A file younger than the last reload was written by a run that ended in between, or is a renewed certificate.

@@ -40,6 +40,12 @@ options:
     description: Directory of the C(postgres) binary of the same major version.
     type: path
     required: true
+  role:
+    description:
+      - The role that owns the file, which its first line names. A file that an earlier run made under another name is ours all the same, and
+        gets the right one once.
+    type: str
+    default: pg_server
   login_user:
     description: The superuser to log in with, over the local socket. Run the module as the operating system's account of that name.
     type: str
@@ -108,6 +114,7 @@ ARGUMENT_SPEC = {
     "config_file": {"type": "path", "required": True},
     "data_directory": {"type": "path", "required": True},
     "bin_directory": {"type": "path", "required": True},
+    "role": {"type": "str", "default": "pg_server"},
     "login_user": {"type": "str", "default": "postgres"},
 }
 
@@ -122,6 +129,7 @@ def main() -> None:
         data_directory=Path(given["data_directory"]),
         bin_directory=Path(given["bin_directory"]),
         user=given["login_user"],
+        role=given["role"],
     )
     run(module, lambda: apply(installation, given["settings"], dry_run=module.check_mode))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _server_settings as server
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _settings as settings
@@ -159,3 +161,31 @@ def test_unmanaged(name: str, setting: str | None, default: str | None, found: b
 )
 def test_at_least(given: dict[str, object], least: dict[str, int], result: dict[str, object]) -> None:
     assert settings.at_least(given, least) == result
+
+
+OWNED = "# Managed by pgsteward.postgres, role {}. Change the inventory, not this file.\n{}"
+
+
+@pytest.mark.parametrize(
+    ("role", "before", "changed"),
+    [
+        ("pg_replica", None, True),
+        ("pg_replica", OWNED.format("pg_replica", "work_mem = '4MB'\n"), False),
+        ("pg_server", OWNED.format("pg_server", "work_mem = '4MB'\n"), False),
+        # A file of a run that named the wrong role is ours, whatever it says, and gets the right name once.
+        ("pg_replica", OWNED.format("pg_server", "work_mem = '4MB'\n"), True),
+        ("pg_replica", OWNED.format("pg_server", "work_mem = '8MB'\n"), True),
+    ],
+)
+def test_the_first_line_names_the_role(tmp_path: Path, role: str, before: str | None, changed: bool) -> None:
+    (tmp_path / "postgres").write_text("#!/bin/sh\n")
+    (tmp_path / "postgres").chmod(0o755)
+    (tmp_path / "postgresql.conf").write_text("include_dir = 'conf.d'\n")
+    owned = tmp_path / "conf.d" / "60-pgsteward-replica.conf"
+    owned.parent.mkdir()
+    if before is not None:
+        owned.write_text(before)
+    there = server.Installation(owned, tmp_path / "postgresql.conf", tmp_path / "main", tmp_path, "postgres", role)
+    for dry_run, expected in ((True, changed), (False, changed), (False, False)):  # a second run changes nothing
+        assert server.apply(there, {"work_mem": "4MB"}, dry_run)["changed"] is expected
+    assert owned.read_text() == OWNED.format(role, "work_mem = '4MB'\n")
