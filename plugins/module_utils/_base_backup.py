@@ -5,68 +5,86 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _controldata, _owned_file, _postmaster
-from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _standby_data as standby_data
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
-from ansible_collections.pgsteward.postgres.plugins.module_utils._replica import conninfo
+from ansible_collections.pgsteward.postgres.plugins.module_utils._standby_data import Primary, Reach, Standby
 from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import unfinished_mark
 
 # What a data directory may be.
 NOTHING = "nothing"  # absent, or empty
 UNFINISHED = "unfinished"  # a copy of ours that was cut short
-OWN_STANDBY = "own standby"  # follows this cluster, and was never promoted
+OWN_STANDBY = "own standby"  # follows this cluster, was never promoted, and has nothing that the primary lacks
 OTHER = "other"  # everything else
+
+APPLICATION = "pgsteward base backup"
+# What a server keeps in a directory of WAL, and nothing else does.
+_WAL_NAME = re.compile(
+    r"[0-9A-F]{24}(\.partial|\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history(\.tmp)?|archive_status|summaries"
+    r"|xlogtemp\.[0-9]+|RECOVERYXLOG|RECOVERYHISTORY"
+)
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Standby):
     """What to copy where. replace: an own standby may go. confirm, node: they must be equal to put foreign data aside."""
 
-    data_directory: Path
-    bin_directory: Path
     wal_directory: Path | None
-    host: str
-    port: int
-    user: str
-    pass_file: Path
-    ca_file: Path
     slot: str | None
     rate_limit: str | None
-    owner: str
     replace: bool
     node: str
     confirm: str
 
 
-def kind_of(data_directory: Path, bin_directory: Path, system_identifier: str) -> tuple[str, str]:
-    """Return what is in a data directory, and one phrase about it. Reads only."""
-    entries = [path.name for path in data_directory.iterdir()] if data_directory.exists() else []
-    entries = [name for name in entries if name != "lost+found"]
-    if not entries:
+def entries(directory: Path | None) -> list[str]:
+    """Return the names in a directory, sorted; none where there is no directory."""
+    return sorted(path.name for path in directory.iterdir()) if directory and directory.exists() else []
+
+
+def standing(request: Request) -> Reach:
+    """Return up to where the WAL of what is there goes; nothing where no control file says so."""
+    if "PG_VERSION" not in entries(request.data_directory) or unfinished_mark(request.data_directory).exists():
+        return {}
+    try:
+        control = _controldata.read(request.bin_directory, request.data_directory)
+    except StewardError:
+        return {}
+    return standby_data.reached(request.bin_directory, request.data_directory, control)
+
+
+def kind_of(data_directory: Path, bin_directory: Path, primary: Primary, reach: Reach) -> tuple[str, str]:
+    """Return what is in a data directory, and one phrase about it. reach: up to where its WAL goes. Reads only."""
+    names = [name for name in entries(data_directory) if name != "lost+found"]
+    if not names:
         return NOTHING, "is empty"
     if unfinished_mark(data_directory).exists():
         return UNFINISHED, "holds a copy that was cut short"
-    if "PG_VERSION" not in entries:
-        return OTHER, f"holds {', '.join(sorted(entries)[:3])}, which is no data directory"
+    if "PG_VERSION" not in names:
+        return OTHER, f"holds {', '.join(names[:3])}, which is no data directory"
     try:
         control = _controldata.read(bin_directory, data_directory)
     except StewardError as error:
         return OTHER, f"cannot be read ({error})"
-    if control.system_identifier != system_identifier:
+    if control.system_identifier != primary.system_identifier:
         return (
             OTHER,
-            f"belongs to another cluster (system identifier {control.system_identifier}, not {system_identifier})",
+            f"belongs to another cluster (system identifier {control.system_identifier}, not {primary.system_identifier})",
         )
-    if "standby.signal" not in entries or not control.in_recovery:
+    if standby_data.SIGNAL not in names or not control.in_recovery:
         return OTHER, f"was written by a primary ({control.state}, timeline {control.timeline})"
+    surplus = standby_data.ahead(reach, primary)
+    if surplus:
+        return OTHER, f"is a standby whose WAL {surplus}"
     return OWN_STANDBY, "is a standby of this cluster"
 
 
@@ -92,6 +110,31 @@ def decide(kind: str, phrase: str, request: Request) -> bool:
     return True
 
 
+def wal_finding(data: Path, wanted: Path | None) -> str | None:
+    """Return why the WAL cannot be kept apart, in `wanted`, or its former directory not be emptied; None when all is well.
+
+    The former one is where data/pg_wal leads to. It goes the way of the data, and so may hold nothing but WAL.
+    """
+    former = standby_data.wal_apart(data)
+    foreign = [name for name in entries(former) if not _WAL_NAME.fullmatch(name)]
+    if foreign:
+        return (
+            f"{former}, where {data / standby_data.WAL} leads to, holds {', '.join(foreign[:3])} beside WAL: take that away first, as the"
+            " directory goes the way of the data"
+        )
+    if wanted is None:
+        return None
+    if not wanted.is_absolute() or wanted.is_relative_to(data) or data.is_relative_to(wanted):
+        return f"pg_replica_wal_directory: {wanted} must be an absolute path apart from the data directory {data}"
+    found = entries(wanted)
+    if found and wanted.resolve() != former:
+        return (
+            f"pg_replica_wal_directory: {wanted} holds {', '.join(found[:3])}, which do not belong to {data}: nothing is written over them; take"
+            " them away, or name another directory"
+        )
+    return None
+
+
 def room_findings(needed: int, path: Path) -> str | None:
     """Return why `needed` bytes do not fit below `path`, None when they do."""
     place = next(parent for parent in (path, *path.parents) if parent.exists())
@@ -101,18 +144,25 @@ def room_findings(needed: int, path: Path) -> str | None:
     return f"{place} has {free >> 20} MB free and the copy takes about {needed >> 20} MB; make room, then run again"
 
 
-def set_aside(directory: Path, now: float) -> Path:
-    """Move the content of a data directory beside it and return where it is.
+def set_aside(directory: Path, now: float) -> tuple[Path, Path | None]:
+    """Move a data directory, and its WAL where that is apart, each beside itself; return where they are.
 
     A directory that is a file system of its own keeps its place: then the content cannot be moved, and StewardError says so.
     """
-    aside = directory.with_name(f"{directory.name}.aside-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}")
-    if directory.is_mount():
-        raise StewardError(
-            f"{directory} is a file system of its own, so what it holds cannot be put aside: empty it by hand"
-        )
+    wal = standby_data.wal_apart(directory)
+    for one in (directory, wal):
+        if one and one.is_mount():
+            raise StewardError(
+                f"{one} is a file system of its own, so what it holds cannot be put aside: empty it by hand"
+            )
+    aside, wal_aside = standby_data.aside_of(directory, now), None
+    if wal:
+        wal_aside, link = standby_data.aside_of(wal, now), directory / standby_data.WAL
+        wal.rename(wal_aside)
+        link.unlink()
+        link.symlink_to(wal_aside)  # or the old data would lead to the new WAL
     directory.rename(aside)
-    return aside
+    return aside, wal_aside
 
 
 def clear(directory: Path) -> None:
@@ -126,7 +176,17 @@ def clear(directory: Path) -> None:
             path.unlink()
 
 
-def copy(request: Request, run: Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> dict[str, Any]:
+def make(directory: Path, owner: tuple[int, int]) -> None:
+    """Make a directory that only its owner may enter, and those above it that are missing."""
+    for parent in reversed([path for path in directory.parents if not path.exists()]):
+        parent.mkdir(mode=0o755)
+        os.chown(parent, *owner)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    os.chown(directory, *owner)
+    directory.chmod(0o700)
+
+
+def copy(request: Request, run: standby_data.Run = subprocess.run) -> dict[str, Any]:
     """Run pg_basebackup as the owner of the data; return seconds and bytes. Raises StewardError with its last words.
 
     A copy that is cut short leaves a mark, so that the next run knows that what is there is no data of anybody.
@@ -134,58 +194,32 @@ def copy(request: Request, run: Callable[..., subprocess.CompletedProcess[str]] 
     account = pwd.getpwnam(request.owner)
     owner = (account.pw_uid, account.pw_gid)
     directory, mark = request.data_directory, unfinished_mark(request.data_directory)
-    for parent in reversed([path for path in directory.parents if not path.exists()]):
-        parent.mkdir(mode=0o755)
-        os.chown(parent, *owner)
+    make(directory, owner)
     _owned_file.write(mark, "pg_basebackup has begun here and not ended.\n", owner=owner)
-    if not directory.exists():
-        directory.mkdir(mode=0o700)
-    os.chown(directory, *owner)
-    directory.chmod(0o700)
+    former = standby_data.wal_apart(directory)
+    if former:  # before the link to it goes: a run that is cut short in between finds it again
+        clear(former)
     clear(directory)
-    begun, line = time.monotonic(), command(request)
-    try:
-        outcome = run(
-            line,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-            user=account.pw_uid,
-            group=account.pw_gid,
-            extra_groups=[],
-        )
-    except OSError as error:
-        raise StewardError(f"cannot run {line[0]}: {error}") from None
+    if request.wal_directory:
+        make(request.wal_directory, owner)
+    begun = time.monotonic()
+    outcome = standby_data.run_as_owner(request.owner, command(request), run)
     if outcome.returncode:
         words = " / ".join(
             line for line in outcome.stderr.splitlines() if "error" in line.lower() or "fatal" in line.lower()
         )
         raise StewardError(f"pg_basebackup from {request.host} failed: {words or outcome.stderr[-500:]}")
-    (directory / "standby.signal").touch(mode=0o600)
-    os.chown(directory / "standby.signal", *owner)
+    standby_data.mark_standby(directory, request.owner)
     mark.unlink()
-    return {"seconds": round(time.monotonic() - begun, 2), "bytes": size_of(directory)}
+    copied = standby_data.size_of(directory) + standby_data.size_of(request.wal_directory)
+    return {"seconds": round(time.monotonic() - begun, 2), "bytes": copied}
 
 
 def command(request: Request) -> list[str]:
     """Return pg_basebackup's command line. The password is in the pass file."""
-    login = conninfo(
-        {
-            "host": request.host,
-            "port": request.port,
-            "user": request.user,
-            "passfile": request.pass_file,
-            "sslmode": "verify-full",
-            "sslrootcert": request.ca_file,
-            "connect_timeout": 10,
-            "application_name": "pgsteward base backup",
-        }
-    )
     return [
         str(request.bin_directory / "pg_basebackup"),
-        f"--dbname={login}",
+        f"--dbname={standby_data.login(request, APPLICATION)}",
         f"--pgdata={request.data_directory}",
         "--checkpoint=fast",
         "--wal-method=stream",
@@ -197,40 +231,32 @@ def command(request: Request) -> list[str]:
     ]
 
 
-def size_of(directory: Path) -> int:
-    """Return the bytes of all files below a directory."""
-    return sum(path.lstat().st_size for path in directory.rglob("*") if path.is_file() and not path.is_symlink())
-
-
-def ask_primary(request: Request) -> tuple[str, int]:
-    """Return the system identifier of the primary and the bytes of its databases; raises StewardError when it cannot be asked."""
-    query = (("passfile", str(request.pass_file)), ("sslmode", "verify-full"), ("sslrootcert", str(request.ca_file)))
-    place = Place("postgres", request.host, request.port, request.user, query=query)
-    with connect(place, "pgsteward pg_base_backup") as connection:
-        [(standby, identifier, size)] = connection.execute(
-            "SELECT pg_is_in_recovery(), (SELECT system_identifier::text FROM pg_control_system()),"
-            " (SELECT sum(pg_database_size(oid))::bigint FROM pg_database)"
-        ).fetchall()
-    if standby:
-        raise StewardError(f"{request.host} is a standby: copy from the primary")
-    return identifier, size
-
-
 def carry_out(request: Request, dry_run: bool) -> dict[str, Any]:
     """Decide, put aside what is somebody's, copy; return the module's result."""
-    system_identifier, needed = ask_primary(request)
-    kind, phrase = kind_of(request.data_directory, request.bin_directory, system_identifier)
-    result: Mapping[str, Any] = {"changed": False, "found": kind, "aside": None, "seconds": 0.0, "bytes": 0}
+    data = request.data_directory
+    reach = standing(request)  # before the primary is asked, which only gets further
+    primary = standby_data.ask_primary(request, APPLICATION, history=bool(reach))
+    kind, phrase = kind_of(data, request.bin_directory, primary, reach)
+    result: Mapping[str, Any] = {
+        "changed": False,
+        "found": kind,
+        "aside": None,
+        "wal_aside": None,
+        "seconds": 0.0,
+        "bytes": 0,
+    }
     if not decide(kind, phrase, request):
         return dict(result)
-    if _postmaster.find(request.data_directory) and not dry_run:
-        raise StewardError(f"a server runs in {request.data_directory}: stop it first")
-    missing = room_findings(needed if kind != OWN_STANDBY else 0, request.data_directory)
-    if missing:
-        raise StewardError(missing)
-    aside = None
-    if not dry_run:
-        if kind == OTHER:
-            aside = set_aside(request.data_directory, time.time())
-        result = {**result, **copy(request)}
-    return {**result, "changed": True, "aside": str(aside) if aside else None}
+    if _postmaster.find(data) and not dry_run:
+        raise StewardError(f"a server runs in {data}: stop it first")
+    needed = primary.size if kind != OWN_STANDBY else 0
+    finding = wal_finding(data, request.wal_directory) or room_findings(needed, data)
+    if finding:
+        raise StewardError(finding)
+    result = {**result, "changed": True}
+    if dry_run:
+        return dict(result)
+    if kind == OTHER:
+        aside, wal_aside = set_aside(data, time.time())
+        result = {**result, "aside": str(aside), "wal_aside": str(wal_aside) if wal_aside else None}
+    return {**result, **copy(request)}

@@ -11,37 +11,16 @@ version_added: 0.1.0
 description:
   - Copies the data of the primary into O(data_directory), over TLS with the primary's certificate verified, and marks them as a standby's.
   - An empty directory is filled, and so is one in which a copy of ours was cut short. A standby of the same cluster stays as it is unless
-    O(replace) is set. Anything else, such as the data of a former primary or of another cluster, is only put aside with O(replace) and the
-    name of the node in O(confirm), and never deleted.
+    O(replace) is set. Anything else, such as the data of a former primary, of a standby that has WAL which the primary has not, or of another
+    cluster, is only put aside with O(replace) and the name of the node in O(confirm), and never deleted.
   - Asks whether there is room first.
+extends_documentation_fragment: [pgsteward.postgres.standby_data]
 options:
-  data_directory:
-    description: Where the standby keeps its data.
-    type: path
-    required: true
   wal_directory:
-    description: Where it keeps its WAL, when apart.
+    description:
+      - Where it keeps its WAL, when apart. Absent or empty, or the directory where the former data had theirs.
+      - The WAL directory of former data goes the way of the data, whatever this one is. One that holds anything but WAL is refused.
     type: path
-  bin_directory:
-    description: Directory of C(pg_basebackup) and C(pg_controldata) of the same major version.
-    type: path
-    required: true
-  host:
-    description: Address of the primary.
-    type: str
-    required: true
-  port:
-    description: Port of the primary.
-    type: int
-    default: 5432
-  user:
-    description: Account of replication.
-    type: str
-    required: true
-  pass_file:
-    description: File with its password, readable for O(owner).
-    type: path
-    required: true
   authority:
     description: Certificate of the authority that signed the primary's certificate, as PEM.
     type: str
@@ -52,10 +31,6 @@ options:
   rate_limit:
     description: Bytes per second at most, such as V(20M).
     type: str
-  owner:
-    description: The operating system's account that owns the data.
-    type: str
-    default: postgres
   replace:
     description: Whether a copy is made where there are data already.
     type: bool
@@ -104,6 +79,11 @@ aside:
   returned: success
   type: str
   sample: /var/lib/postgresql/17/main.aside-20260101T030000Z
+wal_aside:
+  description: Where its WAL is, when that was apart. RV(aside) leads there.
+  returned: success
+  type: str
+  sample: /srv/wal/17.aside-20260101T030000Z
 seconds:
   description: How long the copy took.
   returned: success

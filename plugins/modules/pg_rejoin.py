@@ -1,57 +1,32 @@
 #!/usr/bin/python
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A former primary's data directory is made one of a standby by pg_rewind."""
+"""A data directory that diverged is made one of a standby by pg_rewind."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pg_rejoin
-short_description: Make a former primary's data directory follow the new primary
+short_description: Make a diverged data directory follow the primary
 version_added: 0.1.0
 description:
   - Runs C(pg_rewind) on a data directory whose server is stopped, so that it can follow the server at O(host), and marks it as a standby's.
   - What had been written after the timelines parted is undone there. With O(keep) the whole directory is copied aside first, as far as the
-    file system can do that without copying blocks.
+    file system can do that without copying blocks. WAL that is kept apart becomes a part of that copy; tablespaces do not.
   - Where C(pg_rewind) cannot do it RV(method) is V(failed), and the directory needs a new copy of the primary; see
     M(pgsteward.postgres.pg_base_backup). The module itself does not fail then.
-  - A directory that is a standby's already is left alone.
+  - A standby whose WAL goes no further than the primary's is left alone. One that has WAL which the primary has not, because another took over
+    that had less, could never follow, and is rewound like a former primary.
+  - The module fails where the WAL goes further than the primary's on the primary's own timeline. It is the primary then that has lost some.
+extends_documentation_fragment: [pgsteward.postgres.standby_data]
 options:
-  data_directory:
-    description: The data directory.
-    type: path
-    required: true
-  bin_directory:
-    description: Directory of C(pg_rewind) and C(pg_controldata) of the same major version.
-    type: path
-    required: true
   config_file:
     description: The server's C(postgresql.conf), for the recovery that a lost server needs first.
-    type: path
-    required: true
-  host:
-    description: Address of the primary.
-    type: str
-    required: true
-  port:
-    description: Port of the primary.
-    type: int
-    default: 5432
-  user:
-    description: Account that may read the primary's files.
-    type: str
-    required: true
-  pass_file:
-    description: File with its password, readable for O(owner).
     type: path
     required: true
   ca_file:
     description: Certificate of the authority that signed the primary's certificate.
     type: path
     required: true
-  owner:
-    description: The operating system's account that owns the data.
-    type: str
-    default: postgres
   keep:
     description: Whether the diverged directory is copied aside.
     type: bool
@@ -63,6 +38,8 @@ attributes:
   diff_mode:
     description: Has nothing to show.
     support: none
+requirements:
+  - psycopg >= 3.1 on the host
 author: The pgsteward maintainers (@pgsteward)
 """
 

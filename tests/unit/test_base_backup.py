@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pwd
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _base_backup
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _standby_data
 from ansible_collections.pgsteward.postgres.plugins.module_utils._base_backup import (
     NOTHING,
     OTHER,
@@ -26,9 +27,11 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._base_backup im
     kind_of,
     room_findings,
     set_aside,
-    size_of,
+    wal_finding,
 )
+from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import Lsn
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._standby_data import Primary, size_of
 from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import unfinished_mark
 from ansible_collections.pgsteward.postgres.plugins.modules.pg_topology_info import observe
 
@@ -96,6 +99,19 @@ def request(tmp_path: Path, **given: Any) -> Request:
 
 
 STANDBY = ("PG_VERSION", "standby.signal")
+SEGMENT = "000000010000000000000003"
+WAL_NAMES = (
+    SEGMENT,
+    f"{SEGMENT}.partial",
+    f"{SEGMENT}.00000028.backup",
+    "00000002.history",
+    "00000002.history.tmp",
+    "archive_status",
+    "summaries",
+    "xlogtemp.17",
+    "RECOVERYXLOG",
+)
+LED = Primary("7", 1, 3, {1: Lsn.parse("0/2000000"), 2: Lsn.parse("0/3000100"), 3: Lsn.parse("0/4000000")})
 
 
 @pytest.mark.parametrize(
@@ -130,16 +146,37 @@ def test_kind_of(
         fill(tmp_path / "main", *entries)
     if state:
         control(programs, state, identifier)
-    found, phrase = kind_of(tmp_path / "main", programs, "7")
+    found, phrase = kind_of(tmp_path / "main", programs, LED, {2: Lsn.parse("0/3000100")})
     assert found == kind
     assert words in phrase
+
+
+@pytest.mark.parametrize(
+    ("timeline", "lsn", "words"),
+    [
+        (
+            2,
+            "0/3000180",
+            "goes up to 0/3000180 on timeline 2, ahead of 0/3000100, where the primary left that timeline for 3",
+        ),
+        (3, "0/4000100", "goes up to 0/4000100 on timeline 3, ahead of 0/4000000, where the primary is"),
+        (4, "0/3000000", "has timeline 4, which the primary on timeline 3 does not know"),
+    ],
+)
+def test_a_standby_ahead_is_no_standby_of_this_primary(
+    tmp_path: Path, programs: Path, timeline: int, lsn: str, words: str
+) -> None:
+    fill(tmp_path / "main", *STANDBY)
+    control(programs, "in archive recovery")
+    reach = {1: Lsn.parse("0/1000000"), timeline: Lsn.parse(lsn)}
+    assert kind_of(tmp_path / "main", programs, LED, reach) == (OTHER, f"is a standby whose WAL {words}")
 
 
 def test_a_copy_that_was_cut_short_is_known_by_its_mark(tmp_path: Path, programs: Path) -> None:
     directory = fill(tmp_path / "main", "PG_VERSION")
     unfinished_mark(directory).write_text("")
     assert unfinished_mark(directory).parent == tmp_path  # beside the data, which are cleared
-    assert kind_of(directory, programs, "7")[0] == UNFINISHED
+    assert kind_of(directory, programs, LED, {})[0] == UNFINISHED
     # So the next run fills the host, and does not take it for a former primary.
     assert observe(directory, programs, None, False, "postgres", 1) == {"state": "empty"}
 
@@ -186,18 +223,82 @@ def test_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_set_aside(tmp_path: Path) -> None:
     directory = fill(tmp_path / "main", "PG_VERSION")
-    aside = set_aside(directory, NOW)
-    assert aside == tmp_path / "main.aside-20260101T030000Z"
+    aside, wal_aside = set_aside(directory, NOW)
+    assert (aside, wal_aside) == (tmp_path / "main.aside-20260101T030000Z", None)
     assert (aside / "PG_VERSION").read_text() == "x"
     assert not directory.exists()
 
 
-def test_a_file_system_of_its_own_is_not_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = fill(tmp_path / "main", "PG_VERSION")
-    monkeypatch.setattr(Path, "is_mount", lambda self: self == directory)
-    with pytest.raises(StewardError, match="is a file system of its own"):
+def test_wal_apart_is_put_aside_with_the_data(tmp_path: Path) -> None:
+    directory, wal = fill(tmp_path / "main", "PG_VERSION"), fill(tmp_path / "wal" / "17", SEGMENT)
+    (directory / "pg_wal").symlink_to(wal)
+    aside, wal_aside = set_aside(directory, NOW)
+    assert wal_aside == tmp_path / "wal" / "17.aside-20260101T030000Z"
+    assert (aside / "pg_wal").readlink() == wal_aside
+    assert (aside / "pg_wal" / SEGMENT).read_text() == "x"
+    assert not directory.exists()
+    assert not wal.exists()
+
+
+@pytest.mark.parametrize("mounted", ["main", "wal"])
+def test_a_file_system_of_its_own_is_not_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: str
+) -> None:
+    directory, wal = fill(tmp_path / "main", "PG_VERSION"), fill(tmp_path / "wal", SEGMENT)
+    (directory / "pg_wal").symlink_to(wal)
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == tmp_path / mounted)
+    with pytest.raises(StewardError, match=f"{tmp_path / mounted} is a file system of its own"):
         set_aside(directory, NOW)
     assert (directory / "PG_VERSION").exists()
+    assert (directory / "pg_wal" / SEGMENT).exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "linked", "words"),
+    [
+        (None, (), None, None),
+        ("wal", None, None, None),
+        ("wal", (), None, None),
+        # What belongs to the data that go, also where the new copy has its WAL elsewhere or inside.
+        ("wal", WAL_NAMES, "wal", None),
+        ("other", WAL_NAMES, "wal", None),
+        (None, WAL_NAMES, "wal", None),
+        ("wal", (), "gone", None),
+        # Anything else is somebody's.
+        (
+            "wal",
+            WAL_NAMES,
+            None,
+            f"/wal holds {SEGMENT}, {SEGMENT}.00000028.backup, {SEGMENT}.partial, which do not belong to",
+        ),
+        ("wal", WAL_NAMES, "other", "take them away, or name another directory"),
+        ("wal", ("lost+found",), None, "/wal holds lost+found, which do not belong to"),
+        (
+            "wal",
+            (*WAL_NAMES, "notes.txt"),
+            "wal",
+            "/main/pg_wal leads to, holds notes.txt beside WAL: take that away first",
+        ),
+        (None, ("PG_VERSION", "base"), "wal", "holds PG_VERSION, base beside WAL"),
+        ("main/wal", None, None, "/main/wal must be an absolute path apart from the data directory"),
+        (".", None, None, "must be an absolute path apart from the data directory"),
+    ],
+)
+def test_wal_finding(
+    tmp_path: Path, wanted: str | None, held: tuple[str, ...] | None, linked: str | None, words: str | None
+) -> None:
+    data = fill(tmp_path / "main", "PG_VERSION")
+    fill(tmp_path / "other")
+    if held is not None:
+        fill(tmp_path / "wal", *held)
+    if linked:
+        (data / "pg_wal").symlink_to(tmp_path / linked)
+    found = wal_finding(data, tmp_path / wanted if wanted else None)
+    assert (words in found) if words and found else (words, found) == (None, None)
+
+
+def test_a_relative_path_is_no_place_for_wal(tmp_path: Path) -> None:
+    assert "must be an absolute path" in str(wal_finding(tmp_path / "main", Path("wal")))
 
 
 def test_clear(tmp_path: Path) -> None:
@@ -253,6 +354,81 @@ def test_copy(tmp_path: Path, programs: Path) -> None:
     assert [path.name for path in wanted.data_directory.parent.iterdir()] == ["main"]  # no mark is left
 
 
+# pg_basebackup links the WAL directory, which has to be empty, before it copies anything.
+MADE_APART = (
+    f'for word; do case "$word" in --waldir=*) wal=${{word#*=}};; esac; done; {MADE}; test -z "$(ls -A "$wal")" && ln -s "$wal" "$directory/pg_wal"'
+    f' && echo new >"$wal/{SEGMENT}"'
+)
+
+
+@as_root
+def test_copy_with_its_wal_apart(tmp_path: Path, programs: Path) -> None:
+    install(programs, "pg_basebackup", MADE_APART)
+    wal = tmp_path / "wal" / "17"
+    assert copy(request(tmp_path, wal_directory=wal))["bytes"] == 7
+    assert (tmp_path / "main" / "pg_wal").resolve() == wal
+    assert wal.stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+def test_a_copy_that_is_cut_short_clears_its_wal_too(tmp_path: Path, programs: Path) -> None:
+    wanted = request(tmp_path, wal_directory=tmp_path / "wal")
+    install(programs, "pg_basebackup", f"{MADE_APART}; exit 1")
+    with pytest.raises(StewardError):
+        copy(wanted)
+    assert wal_finding(wanted.data_directory, wanted.wal_directory) is None
+    install(programs, "pg_basebackup", MADE_APART)
+    copy(wanted)
+    assert [path.name for path in (tmp_path / "wal").iterdir()] == [SEGMENT]
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("signal", "state", "wanted", "kept"),
+    [
+        # An own standby goes with its WAL; what a primary wrote is kept with its WAL, wherever the new WAL is.
+        (True, "shut down in recovery", "wal", False),
+        (True, "shut down in recovery", "other", False),
+        (False, "shut down", "wal", True),
+        (False, "shut down", "other", True),
+    ],
+)
+@pytest.mark.usefixtures("_primary")
+def test_former_wal_goes_the_way_of_the_data(
+    tmp_path: Path, programs: Path, signal: bool, state: str, wanted: str, kept: bool
+) -> None:
+    install(programs, "pg_basebackup", MADE_APART)
+    control(programs, state)
+    data, wal = fill(tmp_path / "main", *(STANDBY if signal else STANDBY[:1])), fill(tmp_path / "wal", SEGMENT)
+    (data / "pg_wal").symlink_to(wal)
+    given = request(tmp_path, replace=True, confirm="b", wal_directory=tmp_path / wanted)
+    assert carry_out(given, dry_run=True)["changed"]
+    assert (wal / SEGMENT).read_text() == "x"
+    result = carry_out(given, dry_run=False)
+    assert (tmp_path / wanted / SEGMENT).read_text() == "new\n"
+    assert (data / "pg_wal").resolve() == tmp_path / wanted
+    if kept:
+        assert (Path(result["aside"]) / "pg_wal").resolve() == Path(result["wal_aside"])
+        assert (Path(result["wal_aside"]) / SEGMENT).read_text() == "x"
+    else:
+        assert (result["aside"], result["wal_aside"]) == (None, None)
+        assert sorted(tmp_path.glob("*.aside-*")) == []
+        assert wanted == "wal" or list(wal.iterdir()) == []
+
+
+@as_root
+@pytest.mark.usefixtures("_primary")
+def test_foreign_wal_stops_before_anything_is_touched(tmp_path: Path, programs: Path) -> None:
+    control(programs, "shut down")
+    fill(tmp_path / "main", "PG_VERSION")
+    fill(tmp_path / "wal", SEGMENT)
+    for dry_run in (True, False):
+        with pytest.raises(StewardError, match="which do not belong to"):
+            carry_out(request(tmp_path, replace=True, confirm="b", wal_directory=tmp_path / "wal"), dry_run)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "main", "wal"]
+    assert (tmp_path / "wal" / SEGMENT).exists()
+
+
 @as_root
 def test_a_copy_that_fails_says_why_and_leaves_a_mark(tmp_path: Path, programs: Path) -> None:
     install(
@@ -264,7 +440,7 @@ def test_a_copy_that_fails_says_why_and_leaves_a_mark(tmp_path: Path, programs: 
     with pytest.raises(StewardError) as caught:
         copy(wanted)
     assert str(caught.value) == "pg_basebackup from 10.0.0.1 failed: pg_basebackup: error: out of slots"
-    assert kind_of(wanted.data_directory, programs, "7")[0] == UNFINISHED
+    assert kind_of(wanted.data_directory, programs, LED, {})[0] == UNFINISHED
     install(programs, "pg_basebackup", MADE)
     copy(wanted)
     assert not unfinished_mark(wanted.data_directory).exists()
@@ -279,7 +455,7 @@ def test_a_program_that_is_missing_is_named(tmp_path: Path, programs: Path) -> N
 @pytest.fixture
 def _primary(monkeypatch: pytest.MonkeyPatch) -> None:
     """A primary of cluster 7 with one byte of data."""
-    monkeypatch.setattr(_base_backup, "ask_primary", lambda _request: ("7", 1))
+    monkeypatch.setattr(_standby_data, "ask_primary", lambda *_arguments, **_options: LED)
 
 
 @as_root
@@ -348,7 +524,8 @@ def test_a_disk_that_is_too_small_stops_before_anything_is_touched(
 ) -> None:
     control(programs, "shut down")
     fill(tmp_path / "main", "PG_VERSION")
-    monkeypatch.setattr(_base_backup, "ask_primary", lambda _request: ("7", 1 << 60))
+    large = dataclasses.replace(LED, size=1 << 60)
+    monkeypatch.setattr(_standby_data, "ask_primary", lambda *_arguments, **_options: large)
     with pytest.raises(StewardError, match="make room"):
         carry_out(request(tmp_path, replace=True, confirm="b"), dry_run=False)
     assert [path.name for path in (tmp_path / "main").iterdir()] == ["PG_VERSION"]

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _standby_data
+from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import Lsn
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._rejoin import Request, command, keep, rejoin
+from ansible_collections.pgsteward.postgres.plugins.module_utils._standby_data import Primary
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="pg_rewind runs as the owner of the data, which takes root")
 
@@ -56,6 +59,12 @@ class Host:
     def control(self, state: str) -> None:
         self.install("pg_controldata", f"cat <<'END'\n{CONTROL.format(state=state)}END")
 
+    def wal(self, **ends: str) -> None:
+        """Have the WAL of timeline 1 end there (t1), that of timeline 2 (t2)."""
+        said = "pg_waldump: error: error in WAL record at 0/28: invalid record length at {}: wanted 24, got 0"
+        cases = " ".join(f'*"--timeline={name[1:]} "*) echo "{said.format(end)}" >&2;;' for name, end in ends.items())
+        self.install("pg_waldump", f'case " $* " in {cases} esac; exit 1')
+
     def rewind(self, trial: str, real: str) -> None:
         """Have pg_rewind say `trial` with --dry-run, `real` without."""
         self.install(
@@ -88,8 +97,15 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    led_by(monkeypatch, {1: "0/3000100", 2: "0/4000000"})
     return Host(tmp_path)
+
+
+def led_by(monkeypatch: pytest.MonkeyPatch, reach: dict[int, str], identifier: str = "7") -> None:
+    """Have a primary that left all timelines but the last one where `reach` says, and is on the last one there."""
+    led = Primary(identifier, 1, max(reach), {timeline: Lsn.parse(lsn) for timeline, lsn in reach.items()})
+    monkeypatch.setattr(_standby_data, "ask_primary", lambda *_arguments: led)
 
 
 CLEAN, LOST, SIGNAL = "shut down", "in production", "standby.signal"
@@ -205,11 +221,19 @@ def test_without_room_nothing_is_touched(host: Host, monkeypatch: pytest.MonkeyP
 
 
 def test_keep(host: Host) -> None:
-    (host.data / "pg_wal").symlink_to("/wal")
+    wal = host.root / "wal" / "17"
+    (wal / "archive_status").mkdir(parents=True)
+    (wal / "000000010000000000000003").write_text("before")
+    (host.data / "pg_wal").symlink_to(wal)
     (host.data / "base").mkdir(mode=0o700)
     aside = keep(host.data, NOW)
     assert aside == host.root / "main.aside-20260101T030000Z"
-    assert (aside / "pg_wal").is_symlink()
+    # A link would lead to what is rewound.
+    (wal / "000000010000000000000003").write_text("after")
+    assert not (aside / "pg_wal").is_symlink()
+    assert (aside / "pg_wal" / "archive_status").is_dir()
+    assert (aside / "pg_wal" / "000000010000000000000003").read_text() == "before"
+    assert (host.data / "pg_wal").resolve() == wal
     assert (aside / "base").stat().st_mode & 0o777 == 0o700
     assert (host.data / "PG_VERSION").exists()
 
@@ -231,3 +255,73 @@ def test_command(host: Host) -> None:
     [source] = [word for word in line if word.startswith("--source-server=")]
     assert {"sslmode=verify-full", "passfile=/etc/pgsteward/replication.pass", "dbname=postgres"} < set(source.split())
     assert not any("password=" in word for word in line)
+
+
+# A standby of which another one that had less became the primary.
+
+LEFT = {1: "0/3000100", 2: "0/4000000"}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("state", "ends", "trial", "real", "method", "calls"),
+    [
+        # Level with where the primary left the timeline, or behind it; the header of a page is no WAL.
+        ("in archive recovery", {"t1": "0/3000100"}, FAILS, FAILS, None, 0),
+        ("in archive recovery", {}, FAILS, FAILS, None, 0),
+        # Further than that: it recovers by itself first, and is rewound then. Its signal would keep it from that.
+        ("in archive recovery", {"t1": "0/3000180"}, FAILS, "test ! -e {data}/standby.signal || exit 9", "rewind", 1),
+        ("in archive recovery", {"t1": "0/3000180"}, FAILS, FAILS, "failed", 1),
+        ("shut down in recovery", {"t1": "0/3000180"}, REWINDS, REWINDS, "rewind", 2),
+        # What was received only is what pg_rewind does not look at.
+        ("shut down in recovery", {"t1": "0/3000180"}, NOT_NEEDED, FAILS, "failed", 1),
+        ("shut down in recovery", {"t1": "0/3000180"}, FAILS, REWINDS, "failed", 1),
+    ],
+)
+def test_a_standby_ahead_is_rewound(
+    host: Host,
+    state: str,
+    ends: dict[str, str],
+    trial: str,
+    real: str,
+    method: str | None,
+    calls: int,
+    dry_run: bool,
+) -> None:
+    host.control(state)
+    host.wal(**ends)
+    host.rewind(trial, real.format(data=host.data))
+    (host.data / SIGNAL).touch()
+    result = rejoin(host.request(), dry_run)
+    assert result["changed"] is (method is not None)
+    if dry_run:
+        assert ((host.data / SIGNAL).exists(), host.asides) == (True, [])
+        return
+    assert (result["method"], host.called) == (method or "none", calls)
+    for aside in host.asides:  # what is kept is the standby as it was
+        assert (aside / SIGNAL).exists()
+    assert len(host.asides) == (1 if calls and calls == (1 if state == "in archive recovery" else 2) else 0)
+
+
+def test_wal_that_the_primary_has_lost_is_for_people(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    led_by(monkeypatch, {1: "0/3000100"})
+    host.control("in archive recovery")
+    host.wal(t1="0/3000180")
+    host.rewind(REWINDS, REWINDS)
+    (host.data / SIGNAL).touch()
+    with pytest.raises(StewardError) as caught:
+        rejoin(host.request(), dry_run=False)
+    assert "goes up to 0/3000180 on timeline 1, ahead of 0/3000100, where the primary is: 10.0.0.2 has lost" in str(
+        caught.value
+    )
+    assert "reinit_standby with -e confirm=HOST puts these data aside" in str(caught.value)
+    assert (host.called, host.asides, (host.data / SIGNAL).exists()) == (0, [], True)
+
+
+def test_data_of_another_cluster_are_not_rewound(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    led_by(monkeypatch, {1: "0/3000100"}, identifier="8")
+    host.control("in archive recovery")
+    host.wal(t1="0/3000180")
+    (host.data / SIGNAL).touch()
+    result = rejoin(host.request(), dry_run=False)
+    assert (result["method"], result["reason"]) == ("failed", f"{host.data} belongs to another cluster")
