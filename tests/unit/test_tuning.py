@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.pgsteward.postgres.plugins.filter.pg_tune import pg_tune
+from ansible_collections.pgsteward.postgres.plugins.filter.tuning import pg_tune
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _settings, _tuning
 from ansible_collections.pgsteward.postgres.plugins.module_utils._tuning import GB, KB, MB, TB, Build, Host
 
