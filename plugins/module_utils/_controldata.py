@@ -109,15 +109,7 @@ def read(bin_directory: Path, data_directory: Path) -> ControlData:
     """
     command = [str(bin_directory / "pg_controldata"), "-D", str(data_directory)]
     try:
-        answer = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            timeout=LIMIT,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        answer = _run(command, LIMIT)
     except (OSError, subprocess.SubprocessError) as error:
         raise StewardError(f"cannot run {command[0]}: {error}") from None
     if answer.returncode:
@@ -141,16 +133,20 @@ def wal_end(bin_directory: Path, data_directory: Path, control: ControlData) -> 
         f"--start={control.redo}",
     ]
     try:
-        answer = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            timeout=6 * LIMIT,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        answer = _run(command, 6 * LIMIT)
     except (OSError, subprocess.SubprocessError):
         return None
     found = _END.search(answer.stderr)
     return Lsn.parse(found[1]) if found else None
+
+
+def _run(command: list[str], limit: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        timeout=limit,
+        env={**os.environ, "LC_ALL": "C"},
+    )

@@ -25,6 +25,16 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._replica import
 if TYPE_CHECKING:
     import psycopg
 
+# Arguments of every module that makes a standby; the fragment standby_data documents them.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "data_directory": {"type": "path", "required": True},
+    "bin_directory": {"type": "path", "required": True},
+    "host": {"type": "str", "required": True},
+    "port": {"type": "int", "default": 5432},
+    "user": {"type": "str", "required": True},
+    "pass_file": {"type": "path", "required": True, "no_log": False},
+    "owner": {"type": "str", "default": "postgres"},
+}
 SIGNAL = "standby.signal"
 WAL = "pg_wal"
 PAGE = 8192  # bytes of a page of WAL, and of its two kinds of header, which come before its first record
@@ -56,6 +66,13 @@ class Primary:
     size: int
     timeline: int
     reach: Reach
+
+
+def with_paths(specification: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a module with its paths as such."""
+    return {
+        name: Path(value) if value and specification[name]["type"] == "path" else value for name, value in given.items()
+    }
 
 
 def login(standby: Standby, application: str, **more: Any) -> str:

@@ -100,24 +100,18 @@ import os
 import pwd
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgsteward.postgres.plugins.module_utils._base_backup import Request, carry_out
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import run
+from ansible_collections.pgsteward.postgres.plugins.module_utils._standby_data import ARGUMENTS, with_paths
 
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "data_directory": {"type": "path", "required": True},
+ARGUMENT_SPEC = {
+    **ARGUMENTS,
     "wal_directory": {"type": "path"},
-    "bin_directory": {"type": "path", "required": True},
-    "host": {"type": "str", "required": True},
-    "port": {"type": "int", "default": 5432},
-    "user": {"type": "str", "required": True},
-    "pass_file": {"type": "path", "required": True, "no_log": False},
     "authority": {"type": "str", "required": True},
     "slot": {"type": "str"},
     "rate_limit": {"type": "str"},
-    "owner": {"type": "str", "default": "postgres"},
     "replace": {"type": "bool", "default": False},
     "node": {"type": "str", "default": ""},
     "confirm": {"type": "str", "default": ""},
@@ -127,20 +121,12 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Look, decide, copy unless in check mode, report."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    given = module.params
-    paths = {
-        name: Path(given[name]) if given[name] else None
-        for name in ("data_directory", "wal_directory", "bin_directory", "pass_file")
-    }
-    rest = {
-        name: given[name]
-        for name in ("host", "port", "user", "slot", "rate_limit", "owner", "replace", "node", "confirm")
-    }
+    given = with_paths(ARGUMENT_SPEC, module.params)
     with tempfile.NamedTemporaryFile("w", encoding="ascii", suffix=".crt") as authority:
-        authority.write(given["authority"])
+        authority.write(given.pop("authority"))
         authority.flush()
         os.fchown(authority.fileno(), pwd.getpwnam(given["owner"]).pw_uid, -1)
-        request = Request(**paths, **rest, ca_file=Path(authority.name))
+        request = Request(**given, ca_file=Path(authority.name))
         run(module, lambda: carry_out(request, dry_run=module.check_mode))
 
 

@@ -78,24 +78,15 @@ seconds:
   sample: 0.9
 """
 
-from pathlib import Path
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import run
 from ansible_collections.pgsteward.postgres.plugins.module_utils._rejoin import Request, rejoin
+from ansible_collections.pgsteward.postgres.plugins.module_utils._standby_data import ARGUMENTS, with_paths
 
-PATHS = ("data_directory", "bin_directory", "config_file", "pass_file", "ca_file")
-ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "data_directory": {"type": "path", "required": True},
-    "bin_directory": {"type": "path", "required": True},
+ARGUMENT_SPEC = {
+    **ARGUMENTS,
     "config_file": {"type": "path", "required": True},
-    "host": {"type": "str", "required": True},
-    "port": {"type": "int", "default": 5432},
-    "user": {"type": "str", "required": True},
-    "pass_file": {"type": "path", "required": True, "no_log": False},
     "ca_file": {"type": "path", "required": True},
-    "owner": {"type": "str", "default": "postgres"},
     "keep": {"type": "bool", "default": True},
 }
 
@@ -103,8 +94,8 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Look, rewind unless in check mode, report."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    given = {name: Path(value) if name in PATHS else value for name, value in module.params.items()}
-    run(module, lambda: rejoin(Request(**given), dry_run=module.check_mode))
+    request = Request(**with_paths(ARGUMENT_SPEC, module.params))
+    run(module, lambda: rejoin(request, dry_run=module.check_mode))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,22 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import _control
 from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import ControlData, Lsn
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._standby_data import (
+    ARGUMENTS,
     Standby,
     ask_primary,
     beyond,
     forks,
     reached,
+    with_paths,
 )
 
 HERE = Standby(Path("/data"), Path("/bin"), "10.0.0.1", 5432, "replicator", Path("/pass"), Path("/ca.crt"), "postgres")
+
+
+def test_with_paths() -> None:
+    specification = {**ARGUMENTS, "wal_directory": {"type": "path"}}
+    given = {"data_directory": "/data", "host": "/socket", "port": 5432, "wal_directory": None}
+    assert with_paths(specification, given) == {**given, "data_directory": Path("/data")}
 
 
 def reach(**positions: str) -> dict[int, Lsn]:
