@@ -117,20 +117,53 @@ def read(bin_directory: Path, data_directory: Path) -> ControlData:
     return parse(answer.stdout)
 
 
+_SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
+
+
+@dataclass(frozen=True)
+class Written:
+    """The newest timeline of which an instance holds WAL, and where the first segment of it begins."""
+
+    timeline: int
+    since: Lsn
+
+
+def written(data_directory: Path, segment_bytes: int) -> Written | None:
+    """Return what the names of the files in pg_wal say, None where there is no WAL or it cannot be listed.
+
+    The control file shows the timeline of the last checkpoint or restart point, minutes after a change of primary still the old one,
+    and a standby that has lost its primary has nobody else to say on which timeline it received.
+    """
+    try:
+        files = [file.name for file in (data_directory / "pg_wal").iterdir()]
+    except OSError:
+        return None
+    names = [match for match in map(_SEGMENT.fullmatch, files) if match]
+    if not names:
+        return None
+    timeline, log, segment = min((-int(name[1], 16), int(name[2], 16), int(name[3], 16)) for name in names)
+    return Written(-timeline, Lsn((log << 32) + segment * segment_bytes))
+
+
 _END = re.compile(r"error in WAL record at [0-9A-F]+/[0-9A-F]+: .*? at ([0-9A-F]+/[0-9A-F]+)")
 
 
 def wal_end(bin_directory: Path, data_directory: Path, control: ControlData) -> Lsn | None:
     """Return up to where the server that is stopped has written its WAL, None when that cannot be read.
 
-    pg_waldump reads from the redo location of the last checkpoint on and says at which position the next record is missing.
+    pg_waldump reads from the redo location of the last checkpoint on and says at which position the next record is missing. Where the
+    server was promoted since then, it reads the new timeline from its first segment on.
     """
+    newest = written(data_directory, control.wal_segment_bytes)
+    timeline, start = control.timeline, control.redo
+    if newest and newest.timeline > timeline:
+        timeline, start = newest.timeline, max(newest.since, start)
     command = [
         str(bin_directory / "pg_waldump"),
         "--quiet",
         f"--path={data_directory / 'pg_wal'}",
-        f"--timeline={control.timeline}",
-        f"--start={control.redo}",
+        f"--timeline={timeline}",
+        f"--start={start}",
     ]
     try:
         answer = _run(command, 6 * LIMIT)

@@ -149,6 +149,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import _control
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import (
     EMPTY,
+    STANDBY,
     STOPPED,
     UNREACHABLE,
     unfinished_mark,
@@ -164,7 +165,7 @@ ARGUMENT_SPEC = {
 }
 
 # The timeline of a primary is in the name of the file it writes: its control file shows the old one until the first checkpoint after a
-# promotion. A standby is where its receiver is, or where its control file says that it has to get to.
+# promotion. A standby is where its receiver is, or where its control file says that it has to get to, or where its WAL is (observe).
 QUERY = """
 SELECT json_build_object(
   'state', CASE WHEN recovery THEN 'standby' ELSE 'primary' END,
@@ -213,7 +214,13 @@ def observe(
         return {**stopped(data_directory, bin_directory, wal_end), **marks}
     psql = str(bin_directory / "psql") if bin_directory and (bin_directory / "psql").exists() else "psql"
     answer = ask([psql, "-h", server.socket_directory, "-p", str(server.port), "-U", user], user, timeout)
-    return {**answer, **marks}
+    return {**answer, **marks, **newest(answer, data_directory)}
+
+
+def newest(answer: dict[str, Any], data_directory: Path) -> dict[str, Any]:
+    """Return the timeline of an answer, or that of a standby's newest WAL where this is later: nobody streams once the primary is lost."""
+    held = _controldata.written(data_directory, 0) if answer["state"] == STANDBY else None
+    return {"timeline": max(answer["timeline"], held.timeline)} if held else {}
 
 
 def stopped(data_directory: Path, bin_directory: Path | None, wal_end: bool) -> dict[str, Any]:
@@ -222,12 +229,13 @@ def stopped(data_directory: Path, bin_directory: Path | None, wal_end: bool) -> 
     try:
         control = _controldata.read(programs, data_directory)
         end = _controldata.wal_end(programs, data_directory, control) if wal_end else None
+        held = _controldata.written(data_directory, control.wal_segment_bytes)
     except StewardError as error:
         return {"state": STOPPED, "reason": str(error)}
     return {
         "state": STOPPED,
         "system_identifier": control.system_identifier,
-        "timeline": max(control.timeline, control.min_recovery_timeline or 0),
+        "timeline": max(control.timeline, control.min_recovery_timeline or 0, held.timeline if held else 0),
         "lsn": str(max(control.checkpoint, control.min_recovery or control.checkpoint)),
         "clean": control.state in (_controldata.SHUT_DOWN, _controldata.SHUT_DOWN_IN_RECOVERY),
         **({"wal_end": str(end)} if end else {}),

@@ -33,7 +33,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata im
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._standby_data import Primary, size_of
 from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import unfinished_mark
-from ansible_collections.pgsteward.postgres.plugins.modules.pg_topology_info import observe
+from ansible_collections.pgsteward.postgres.plugins.modules.pg_topology_info import newest, observe
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="pg_basebackup runs as the owner of the data, which takes root")
 
@@ -541,3 +541,12 @@ def test_the_copy_runs_as_the_owner_with_a_small_environment(tmp_path: Path) -> 
     copy(request(tmp_path), run)
     assert (seen["user"], seen["extra_groups"], seen["env"]["LC_ALL"]) == (os.getuid(), [], "C")
     assert set(seen["env"]) == {"PATH", "LC_ALL"}
+
+
+@pytest.mark.parametrize(("state", "timeline"), [("standby", {"timeline": 13}), ("primary", {}), ("unreachable", {})])
+def test_a_standby_without_a_primary_is_on_the_timeline_of_its_wal(
+    tmp_path: Path, state: str, timeline: dict[str, int]
+) -> None:
+    (tmp_path / "pg_wal").mkdir()
+    (tmp_path / "pg_wal" / "0000000D000000000000000D").touch()
+    assert newest({"state": state, "timeline": 12}, tmp_path) == timeline

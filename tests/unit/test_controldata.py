@@ -9,9 +9,11 @@ import pytest
 from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import (
     ControlData,
     Lsn,
+    Written,
     parse,
     read,
     wal_end,
+    written,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
@@ -147,3 +149,35 @@ def test_wal_end(tmp_path: Path, script: str | None, end: str | None) -> None:
     if script:
         asked = (tmp_path / "asked").read_text().split()
         assert asked == ["--quiet", f"--path={tmp_path}/main/pg_wal", "--timeline=9", "--start=1/1602B440"]
+
+
+@pytest.mark.parametrize(
+    ("files", "timeline", "since"),
+    [
+        (["000000090000000100000016", "000000090000000100000017", "archive_status"], 9, "1/16000000"),
+        (["0000000C000000000000000C", "0000000D000000000000000C", "0000000D000000000000000D", "0000000D.history"], 13, "0/C000000"),
+        (["0000000C000000000000000C.partial", "0000000B000000000000000A"], 11, "0/A000000"),
+        (["0000000100000000000000FF", "000000010000000100000000"], 1, "0/FF000000"),
+    ],
+)  # fmt: skip
+def test_written(tmp_path: Path, files: list[str], timeline: int, since: str) -> None:
+    (tmp_path / "pg_wal").mkdir()
+    for name in files:
+        (tmp_path / "pg_wal" / name).touch()
+    assert written(tmp_path, 16 << 20) == Written(timeline, Lsn.parse(since))
+
+
+def test_nothing_written(tmp_path: Path) -> None:
+    assert written(tmp_path, 16 << 20) is None
+    (tmp_path / "pg_wal").mkdir()
+    assert written(tmp_path, 16 << 20) is None
+
+
+def test_wal_end_soon_after_a_promotion(tmp_path: Path) -> None:
+    """The control file is of the time before; the WAL of the new timeline begins later than its redo location."""
+    (tmp_path / "pg_waldump").write_text(f"#!/bin/sh\necho $* >{tmp_path}/asked\n")
+    (tmp_path / "pg_waldump").chmod(0o755)
+    (tmp_path / "main" / "pg_wal").mkdir(parents=True)
+    (tmp_path / "main" / "pg_wal" / "0000000A0000000100000018").touch()
+    wal_end(tmp_path, tmp_path / "main", parse(PRIMARY))
+    assert (tmp_path / "asked").read_text().split()[2:] == ["--timeline=10", "--start=1/18000000"]
