@@ -42,7 +42,7 @@ def rejoin(request: Request, dry_run: bool) -> dict[str, Any]:
     """Make the data directory follow the source; return the module's result.
 
     method: none (its WAL is part of the source's already), rewind, or failed with the reason, when only a new copy helps. Raises
-    StewardError where a server runs, where it is the primary that lacks WAL, or where the diverged directory cannot be kept.
+    StewardError where a server runs, where the primary lacks WAL of its own timeline, or where the diverged directory cannot be kept.
     """
     data, begun = request.data_directory, time.monotonic()
     if _postmaster.find(data):
@@ -56,12 +56,14 @@ def rejoin(request: Request, dry_run: bool) -> dict[str, Any]:
     surplus = standby_data.ahead(mine, primary)
     if surplus and standby_data.beyond(mine, primary.reach) == primary.timeline:
         raise StewardError(
-            f"{data} {surplus}: {request.host} has lost what it had written, and pg_rewind cannot undo it on one timeline. Find out what that"
-            " is, and which of the two is right; reinit_standby with -e confirm=HOST puts these data aside for a copy"
+            f"{data} {surplus}: {request.host} has lost what it had written, or both took writes, and pg_rewind can undo nothing on one timeline."
+            " Find out which of the two is right; reinit_standby with -e confirm=HOST puts these data aside for a copy"
         )
     marked = (data / SIGNAL).exists()
-    if surplus is None and control.in_recovery and marked:
-        return _result("none", begun, changed=False)
+    if surplus is None and control.in_recovery:
+        if not (marked or dry_run):
+            standby_data.mark_standby(data, request.owner)
+        return _result("none", begun, changed=not marked)
     needed, aside = True, None
     if control.state in (_controldata.SHUT_DOWN, _controldata.SHUT_DOWN_IN_RECOVERY):
         tried = _run(request, "--dry-run")

@@ -16,7 +16,7 @@ description:
     M(pgsteward.postgres.pg_base_backup). The module itself does not fail then.
   - A standby whose WAL goes no further than the primary's is left alone. One that has WAL which the primary has not, because another took over
     that had less, could never follow, and is rewound like a former primary.
-  - The module fails where the WAL goes further than the primary's on the primary's own timeline. It is the primary then that has lost some.
+  - The module fails where the WAL goes further than the primary's on the primary's own timeline. The primary has lost some then, or both took writes.
 extends_documentation_fragment: [pgsteward.postgres.standby_data]
 options:
   config_file:

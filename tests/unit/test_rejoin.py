@@ -120,7 +120,9 @@ CLEAN, LOST, SIGNAL = "shut down", "in production", "standby.signal"
         (CLEAN, REWINDS, FAILS, "failed", 2, True),
         # What cannot be rewound is not copied aside either: the new copy puts it aside as it is.
         (CLEAN, FAILS, REWINDS, "failed", 1, False),
-        ("shut down in recovery", REWINDS, REWINDS, "rewind", 2, True),
+        # A standby that only lacks its signal has nothing to undo.
+        ("shut down in recovery", REWINDS, REWINDS, "none", 0, False),
+        ("in archive recovery", REWINDS, REWINDS, "none", 0, False),
         # One that was lost needs its own recovery before anybody can tell.
         (LOST, FAILS, REWINDS, "rewind", 1, True),
         (LOST, FAILS, NOT_NEEDED, "none", 1, True),
@@ -311,8 +313,9 @@ def test_wal_that_the_primary_has_lost_is_for_people(host: Host, monkeypatch: py
     (host.data / SIGNAL).touch()
     with pytest.raises(StewardError) as caught:
         rejoin(host.request(), dry_run=False)
-    assert "goes up to 0/3000180 on timeline 1, ahead of 0/3000100, where the primary is: 10.0.0.2 has lost" in str(
-        caught.value
+    assert (
+        "goes up to 0/3000180 on timeline 1, ahead of 0/3000100, where the primary is: 10.0.0.2 has lost what"
+        in str(caught.value)
     )
     assert "reinit_standby with -e confirm=HOST puts these data aside" in str(caught.value)
     assert (host.called, host.asides, (host.data / SIGNAL).exists()) == (0, [], True)
