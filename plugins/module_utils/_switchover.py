@@ -90,6 +90,7 @@ class World(Protocol):
     def unfence(self) -> None: ...
     def pause(self) -> Mapping[str, str]: ...
     def resume(self, reload: bool) -> Mapping[str, str]: ...  # of all that is still held
+    def find_held(self) -> Mapping[str, str]: ...  # what an earlier run has paused
     def pause_seconds(self) -> float | None: ...
 
     def stop(self, limit: float) -> bool: ...  # fast; False when the server still runs after the limit
@@ -160,6 +161,34 @@ class Switchover:
             said = "; ".join(problems)
             raise SwitchoverError(f"{self.job.candidate} is the primary now, but {said}", **self._report(SWITCHED))
         return self._report(SWITCHED)
+
+    def give_back(self) -> dict[str, Any]:
+        """Make the old primary serve again after a promotion that did not come, and return the report; raises SwitchoverError.
+
+        Only for whoever has seen on the candidate's host that it never took writes and is fenced there.
+        """
+        world, primary, self.serving = self.world, self.job.primary, None
+        try:
+            with self._step("claim"):
+                world.claim()
+            with self._step("start"):
+                self.fencing = True
+                world.unfence()
+                world.start(self.job.limits.start)
+                if not world.takes_writes():
+                    raise StewardError("it came up as a standby")
+        except Exception as error:
+            raise SwitchoverError(
+                f"{primary} could not be made the primary again: {error}", **self._report(ABORTED)
+            ) from error
+        self.serving = primary
+        with self._step("resume"):
+            problems = [f"pooler {name}: {why}" for name, why in sorted(world.find_held().items())]
+            problems += self._resume(reload=False, limit=self.job.limits.resume)
+        if problems:
+            raise SwitchoverError(f"{primary} takes writes again, but {'; '.join(problems)}", **self._report(ABORTED))
+        self._undo(world.forget)
+        return self._report(ABORTED)
 
     # Until the promotion is requested
 
@@ -296,9 +325,8 @@ class Switchover:
         stopped = f" at {self.control.checkpoint}" if self.control else ""
         return SwitchoverError(
             f"the promotion of {candidate} was requested and not seen within {seconds:.1f} s: {last}. It may still happen."
-            f" {primary} is stopped{stopped} and stays fenced, and the poolers hold their clients. Stop {candidate}: if its"
-            f" pg_controldata says that it is still in recovery, unfence and start {primary}; if not, start {candidate}."
-            " Then RESUME the poolers",
+            f" {primary} is stopped{stopped} and stays fenced, and the poolers hold their clients, until somebody has found out on the host"
+            f" of {candidate} how it ended (module pg_promotion)",
             **self._report(UNDECIDED),
         )
 

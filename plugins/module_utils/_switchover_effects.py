@@ -43,6 +43,8 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._switchover imp
 )
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import psycopg
 
 APPLICATION = "pgsteward switchover"
@@ -122,7 +124,107 @@ class _Pooler:
     held: bool = False
 
 
-class RealWorld:
+class LocalServer:
+    """The server on this host: asked over its socket, stopped and started; a context that waits for a start it has begun."""
+
+    def __init__(self, instance: Instance, waits: Waits = Waits()) -> None:
+        self.instance, self.waits = instance, waits
+        self._starting: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._starting is not None:  # it waits for pg_ctlcluster, which is slow to notice
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._starting.communicate(timeout=_postmaster.SYSTEMCTL_LIMIT)
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def checkpoint(self) -> None:
+        """Leave little to write for the shutdown."""
+        for _time in range(CHECKPOINTS):
+            begun = self.now()
+            self._psql("CHECKPOINT", CHECKPOINT_LIMIT)
+            if self.now() - begun < QUICK_CHECKPOINT:
+                return
+
+    def position(self) -> Lsn:
+        return Lsn.parse(self._psql("SELECT pg_current_wal_lsn()", self.waits.connect))
+
+    def unfence(self) -> None:
+        _fence.unfence(self.instance.fence)
+
+    def stop(self, limit: float) -> bool:
+        return _postmaster.stop(self.instance.data_directory, signal.SIGINT, limit)
+
+    def kill(self) -> None:
+        _postmaster.kill(self.instance.data_directory, self.instance.service)
+
+    def start(self, limit: float) -> None:
+        """Start the unit and wait until the server answers, which is seconds before systemctl returns."""
+        service = self.instance.service
+        self._starting, until = _postmaster.starting(service), self.now() + limit
+        while True:
+            try:
+                self._psql("SELECT 1", self.waits.connect)
+                return
+            except StewardError as error:
+                failed, last = self._starting.poll() not in (None, 0), str(error)
+            if failed or self.now() > until:
+                why = f"{service} does not start" if failed else f"{service} does not answer within {limit:g} s: {last}"
+                raise StewardError(f"{why}; its last words: {_postmaster.last_words(service) or 'none'}")
+            self.sleep(START_POLL)
+
+    def takes_writes(self) -> bool:
+        return self._psql("SELECT NOT pg_is_in_recovery()", self.waits.connect) == "t"
+
+    def follow(self) -> None:
+        """Leave the signal by which the server comes up as a standby; primary_conninfo is right on every node at all times."""
+        directory = self.instance.data_directory
+        owner = directory.stat()
+        _owned_file.write(directory / "standby.signal", "", mode=0o600, owner=(owner.st_uid, owner.st_gid))
+
+    def control_data(self) -> ControlData:
+        return _controldata.read(self.instance.bin_directory, self.instance.data_directory)
+
+    def _psql(self, query: str, limit: float) -> str:
+        """Return what the server answers to its superuser over the Unix socket; raises StewardError."""
+        server = _postmaster.find(self.instance.data_directory)
+        if server is None:
+            raise StewardError(f"no server runs on {self.instance.data_directory}")
+        account = pwd.getpwnam(self.instance.account)
+        root = os.geteuid() == 0
+        command = [str(self.instance.bin_directory / "psql"), "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", "postgres"]
+        command += ["-h", server.socket_directory, "-p", str(server.port), "-U", account.pw_name, "-c", query]
+        environment = {"PATH": os.defpath, "PGOPTIONS": PINNED_OPTIONS, "PGAPPNAME": APPLICATION}
+        try:
+            answer = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd="/",
+                env=environment,
+                timeout=limit,
+                user=account.pw_uid if root else None,
+                group=account.pw_gid if root else None,
+                extra_groups=[] if root else None,
+            )
+        except subprocess.TimeoutExpired:
+            raise StewardError(f"{self.instance.name} does not answer within {limit:g} s") from None
+        except OSError as error:
+            raise StewardError(f"cannot run {command[0]}: {error.strerror}") from None
+        if answer.returncode:
+            raise StewardError(f"{self.instance.name}: {answer.stderr}")
+        return answer.stdout.strip()
+
+
+class RealWorld(LocalServer):
     """What _switchover.World asks for; also a context that holds signals back and closes what was opened."""
 
     def __init__(
@@ -134,11 +236,11 @@ class RealWorld:
         waits: Waits,
         state_file: Path,
     ) -> None:
-        self.instance, self.waits, self.state_file = instance, waits, state_file
+        super().__init__(instance, waits)
+        self.state_file = state_file
         self._candidate_place, self._candidate_name = candidate, candidate_name
         self._poolers = [_Pooler(place) for place in poolers]
         self._connection: psycopg.Connection[Any] | None = None
-        self._starting: subprocess.Popen[str] | None = None
         self._signal: str | None = None
         self._handlers: dict[signal.Signals, Any] = {}
         self._lock: int | None = None
@@ -146,7 +248,7 @@ class RealWorld:
         self._paused_at: float | None = None
         self._resumed_at: float | None = None
 
-    def __enter__(self) -> RealWorld:
+    def __enter__(self) -> Self:
         self._handlers = {number: signal.signal(number, self._interrupt) for number in SIGNALS}
         return self
 
@@ -155,21 +257,13 @@ class RealWorld:
             for console in pooler.consoles:
                 console.close()
         self._disconnect()
-        if self._starting is not None:  # it waits for pg_ctlcluster, which is slow to notice
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._starting.communicate(timeout=_postmaster.SYSTEMCTL_LIMIT)
+        super().__exit__(*_exception)
         if self._lock is not None:
             os.close(self._lock)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    # The clock, and the wish to end
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+    # The wish to end
 
     def interrupted(self) -> str | None:
         return self._signal
@@ -280,90 +374,10 @@ class RealWorld:
         if self._lock is not None:
             self.state_file.unlink(missing_ok=True)
 
-    # The server on this host
-
-    def checkpoint(self) -> None:
-        """Leave little to write for the shutdown."""
-        for _time in range(CHECKPOINTS):
-            begun = self.now()
-            self._psql("CHECKPOINT", CHECKPOINT_LIMIT)
-            if self.now() - begun < QUICK_CHECKPOINT:
-                return
-
-    def position(self) -> Lsn:
-        return Lsn.parse(self._psql("SELECT pg_current_wal_lsn()", self.waits.connect))
+    # The servers
 
     def fence(self) -> None:
         _fence.fence(self.instance.fence, f"switchover to {self._candidate_name}")
-
-    def unfence(self) -> None:
-        _fence.unfence(self.instance.fence)
-
-    def stop(self, limit: float) -> bool:
-        return _postmaster.stop(self.instance.data_directory, signal.SIGINT, limit)
-
-    def kill(self) -> None:
-        _postmaster.kill(self.instance.data_directory, self.instance.service)
-
-    def start(self, limit: float) -> None:
-        """Start the unit and wait until the server answers, which is seconds before systemctl returns."""
-        service = self.instance.service
-        self._starting, until = _postmaster.starting(service), self.now() + limit
-        while True:
-            try:
-                self._psql("SELECT 1", self.waits.connect)
-                return
-            except StewardError as error:
-                failed, last = self._starting.poll() not in (None, 0), str(error)
-            if failed or self.now() > until:
-                why = f"{service} does not start" if failed else f"{service} does not answer within {limit:g} s: {last}"
-                raise StewardError(f"{why}; its last words: {_postmaster.last_words(service) or 'none'}")
-            self.sleep(START_POLL)
-
-    def takes_writes(self) -> bool:
-        return self._psql("SELECT NOT pg_is_in_recovery()", self.waits.connect) == "t"
-
-    def follow(self) -> None:
-        """Leave the signal by which the server comes up as a standby; primary_conninfo is right on every node at all times."""
-        directory = self.instance.data_directory
-        owner = directory.stat()
-        _owned_file.write(directory / "standby.signal", "", mode=0o600, owner=(owner.st_uid, owner.st_gid))
-
-    def control_data(self) -> ControlData:
-        return _controldata.read(self.instance.bin_directory, self.instance.data_directory)
-
-    def _psql(self, query: str, limit: float) -> str:
-        """Return what the server answers to its superuser over the Unix socket; raises StewardError."""
-        server = _postmaster.find(self.instance.data_directory)
-        if server is None:
-            raise StewardError(f"no server runs on {self.instance.data_directory}")
-        account = pwd.getpwnam(self.instance.account)
-        root = os.geteuid() == 0
-        command = [str(self.instance.bin_directory / "psql"), "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", "postgres"]
-        command += ["-h", server.socket_directory, "-p", str(server.port), "-U", account.pw_name, "-c", query]
-        environment = {"PATH": os.defpath, "PGOPTIONS": PINNED_OPTIONS, "PGAPPNAME": APPLICATION}
-        try:
-            answer = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd="/",
-                env=environment,
-                timeout=limit,
-                user=account.pw_uid if root else None,
-                group=account.pw_gid if root else None,
-                extra_groups=[] if root else None,
-            )
-        except subprocess.TimeoutExpired:
-            raise StewardError(f"{self.instance.name} does not answer within {limit:g} s") from None
-        except OSError as error:
-            raise StewardError(f"cannot run {command[0]}: {error.strerror}") from None
-        if answer.returncode:
-            raise StewardError(f"{self.instance.name}: {answer.stderr}")
-        return answer.stdout.strip()
-
-    # The candidate
 
     def candidate(self) -> Candidate:
         [(in_recovery, replayed, timeline)] = self._ask(_LOOK)
@@ -448,6 +462,18 @@ class RealWorld:
             self._paused_at = self._paused_at or self.now()
 
         return {pair[0].place.name: problem for pair, problem in self._side_by_side(hold, pairs) if problem}
+
+    def find_held(self) -> dict[str, str]:
+        """Connect to every pooler that may hold back clients of the server on this host; return problems by name of the pooler."""
+
+        def find(pooler: _Pooler) -> None:
+            console = open_console(pooler.place, self.waits.connect)
+            pooler.consoles.append(console)
+            rows = [row for row in console.show("DATABASES") if self.instance.address in _hosts(row["host"] or "")]
+            pooler.entries = {row["name"]: row["host"] for row in rows}
+            pooler.held = True
+
+        return {pooler.place.name: problem for pooler, problem in self._side_by_side(find, self._poolers) if problem}
 
     def resume(self, reload: bool) -> dict[str, str]:
         """RESUME every pooler that is held; with reload, only once it has read that its entries lead elsewhere."""

@@ -141,6 +141,14 @@ options:
     description: Seconds for each connection and each answer.
     type: float
     default: 2.0
+  give_back:
+    description:
+      - Do not hand over, but end a switchover whose outcome was V(undecided), let the primary of this host take writes again and RESUME the
+        poolers. Only for a caller that has seen, by M(pgsteward.postgres.pg_promotion) on the candidate's host, that the candidate never took
+        writes and is fenced; or that has had its host fenced.
+      - The result is RV(outcome=aborted).
+    type: bool
+    default: false
   state_file:
     description: File that says how far a run is, for whoever finds a killed one. Removed at a clean end.
     type: path
@@ -283,6 +291,7 @@ ARGUMENT_SPEC = {
     "promote_timeout": {"type": "float", "default": 10.0},
     "resume_timeout": {"type": "float", "default": 5.0},
     "connect_timeout": {"type": "float", "default": 2.0},
+    "give_back": {"type": "bool", "default": False},
     "state_file": {"type": "path", "default": "/var/lib/pgsteward/operation.json"},
 }
 
@@ -325,14 +334,15 @@ def switch_over(module: AnsibleModule) -> dict[str, Any]:
     switchover = Switchover(world, job)
     with world:
         try:
-            result = switchover.plan() if module.check_mode else switchover.run()
+            work = switchover.plan if module.check_mode else switchover.give_back if given["give_back"] else switchover.run
+            result = work()
         except StewardError as error:
             error.facts.setdefault("outcome", "aborted")
             error.facts["holding"] = world.holding()
             warn(module, error.facts)
             raise
     warn(module, result)
-    diff = {"before": {"primary": job.primary}, "after": {"primary": job.candidate}}
+    diff = {"before": {"primary": job.primary}, "after": {"primary": result["serving"] or job.candidate}}
     return {**result, "holding": world.holding(), "diff": diff}
 
 

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _fence, _postmaster
 from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import ControlData, Lsn
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._promotion import decide
 from ansible_collections.pgsteward.postgres.plugins.module_utils._switchover import (
     STEPS,
     Candidate,
@@ -51,6 +52,7 @@ class World:
         self.stops, self.starts, self.control, self.earlier = True, True, CONTROL, None
         self.pause_problems: dict[str, str] = {}
         self.resume_problems: dict[str, str] = {}
+        self.find_problems: dict[str, str] = {}
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -115,6 +117,10 @@ class World:
         self.held = set(POOLERS)
         self._called("pause")
         return self.pause_problems
+
+    def find_held(self) -> Mapping[str, str]:
+        self._called("find_held")
+        return self.find_problems
 
     def resume(self, reload: bool) -> Mapping[str, str]:
         self._called("reload" if reload else "resume")
@@ -649,3 +655,116 @@ def test_no_postmaster(tmp_path: Path, text: str | None) -> None:
         (tmp_path / "postmaster.pid").write_text(text)
     assert _postmaster.find(tmp_path) is None
     assert not _postmaster.kill(tmp_path, "no.service")
+
+
+def undecided(**faults: Fault) -> World:
+    """Return the world as a promotion leaves it that did not come: the primary stopped and fenced, clients held, the candidate down."""
+    world = World(**faults)
+    world.running, world.fenced, world.held, world.candidate_state = False, True, set(POOLERS), "down"
+    return world
+
+
+def given_back(world: World) -> tuple[dict[str, Any], str]:
+    try:
+        return Switchover(world, JOB).give_back(), ""
+    except SwitchoverError as error:
+        return error.facts, str(error)
+
+
+def test_the_old_primary_serves_again() -> None:
+    world = undecided()
+    report, error = given_back(world)
+    assert error == ""
+    assert (report["outcome"], report["serving"], report["changed"]) == ("aborted", "node1", True)
+    assert [step["name"] for step in report["steps"]] == ["claim", "start", "resume"]
+    assert (world.primary_writes, world.fenced, world.held, world.forgotten) == (True, False, set(), True)
+
+
+@pytest.mark.parametrize(
+    ("faults", "serving", "words"),
+    [
+        ({"claim": fails(StewardError("another operation"))}, None, "could not be made the primary again: another"),
+        ({"unfence": fails(StewardError("full"))}, None, "could not be made the primary again: full"),
+        ({"start": becomes(starts=False)}, None, "node1 does not start"),
+        ({"start": becomes(standby=True)}, None, "it came up as a standby"),
+        (
+            {"find_held": becomes(find_problems={"pool2": "gone"})},
+            "node1",
+            "takes writes again, but pooler pool2: gone",
+        ),
+        (
+            {"resume": becomes(resume_problems={"pool1": "x"})},
+            "node1",
+            "takes writes again, but pooler pool1 may still",
+        ),
+    ],
+)
+def test_the_old_primary_does_not_serve_again(faults: dict[str, Fault], serving: str | None, words: str) -> None:
+    report, error = given_back(undecided(**faults))
+    assert words in error
+    assert (report["outcome"], report["serving"]) == ("aborted", serving)
+
+
+class Asked:
+    """A candidate whose promotion was requested. answers: what it says, look by look; then `gone`, or it stays as it said last."""
+
+    def __init__(self, answers: str, state: str, starts_as: bool = True) -> None:
+        self.answers, self.state, self.starts_as = answers.split(), state, starts_as
+        self.time, self.fenced, self.killed, self.started = 0.0, False, False, False
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        if len(self.answers) > 1:
+            self.answers.pop(0)
+
+    def runs(self) -> bool:
+        return self.answers[0] != "gone"
+
+    def takes_writes(self) -> bool:
+        if self.started:
+            return self.starts_as
+        if self.answers[0] == "silent":
+            raise StewardError("does not answer")
+        return self.answers[0] == "primary"
+
+    def fence(self) -> None:
+        self.fenced = True
+
+    def unfence(self) -> None:
+        self.fenced = False
+
+    def kill(self) -> None:
+        self.killed = True
+
+    def control_data(self) -> ControlData:
+        assert self.killed
+        return dataclasses.replace(CONTROL, state=self.state)
+
+    def start(self, limit: float) -> None:
+        assert not self.fenced
+        self.started = True
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome", "fenced"),
+    [
+        (Asked("standby silent primary", ""), "primary", False),
+        (Asked("gone", "in archive recovery"), "standby", True),
+        (Asked("standby silent gone", "shut down in recovery"), "standby", True),
+        (Asked("standby", "in archive recovery"), "standby", True),  # until the limit
+        (Asked("silent", "in archive recovery"), "standby", True),
+        (Asked("gone", "in production"), "primary", False),
+    ],
+)
+def test_a_promotion_that_nobody_saw(asked: Asked, outcome: str, fenced: bool) -> None:
+    assert decide(asked, wait=2, start=5) == outcome
+    assert asked.fenced == fenced
+    assert asked.time < 3
+
+
+def test_a_promotion_that_nobody_can_judge() -> None:
+    with pytest.raises(StewardError, match="came up as a standby"):
+        decide(Asked("gone", "in production", starts_as=False), wait=2, start=5)
