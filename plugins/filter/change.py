@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import getpass
 import socket
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _change, _change_report
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _change, _change_report, _operation
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
 
@@ -58,6 +59,14 @@ def addresses_of(host: str) -> list[str]:
     return list(dict.fromkeys((host, *(str(entry[4][0]) for entry in found))))
 
 
+def operator(user: str) -> str:
+    """Return who runs this, and on which controller. user: the account's name, empty where the environment does not say."""
+    try:
+        return f"{user or getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # an account without a name, as in a container
+        return f"unknown@{socket.gethostname()}"
+
+
 def rotated(values: Iterable[Any], turn: int) -> list[Any]:
     """Return the values beginning with that at `turn`, counted round and round: each pooler has an order of its own."""
     listed = list(values)
@@ -75,8 +84,12 @@ class FilterModule:
             "change_page": _change_report.page,
             "change_proof": _change_report.proof,
             "change_record": _change_report.record,
+            "failover_steps": _change_report.failover_steps,
+            "fences_of": _change_report.fences_of,
+            "held_findings": _operation.held_findings,
             "lost_hosts": _change.lost_hosts,
             "only": only,
+            "operator": operator,
             "plan_failover": plan_failover,
             "plan_switchover": plan_switchover,
             "pooler_places": pooler_places,

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import Lsn
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._operation import held_findings
 from ansible_collections.pgsteward.postgres.plugins.module_utils._topology import (
     EMPTY,
     PRIMARY,
@@ -25,7 +26,10 @@ _UNITS = {"": 1, "B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 <<
 
 @dataclass(frozen=True)
 class ChangePlan:
-    """Who hands over to whom. findings: why it is refused, one line each. others: standbys that go on as such."""
+    """Who hands over to whom. findings: why it is refused, one line each. others: standbys that go on as such.
+
+    timeline: of the primary as it was seen, otherwise of the candidate.
+    """
 
     operation: str
     primary: str | None
@@ -34,6 +38,7 @@ class ChangePlan:
     findings: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     loss: Mapping[str, Any] = field(default_factory=dict)
+    timeline: int | None = None
 
     def as_facts(self) -> dict[str, Any]:
         """Return plain data for Ansible."""
@@ -68,10 +73,12 @@ def plan_switchover(topology: Mapping[str, Any], wanted: str | None, limits: Map
     """Return who takes over from the primary, and why not.
 
     topology: the fact pg_topology. wanted: the candidate by name; otherwise the best. limits: max_lag (size), max_transaction_age
-    (seconds), synchronous (none, quorum, priority), poolers and lookup_user (see pooler_findings).
+    (seconds), synchronous (none, quorum, priority), poolers and lookup_user (see pooler_findings), held (see held_findings).
     """
     instances: Instances = topology["instances"]
     primary, followers = topology["primary"], standbys(instances)
+    if held := held_findings(limits.get("held") or {}):
+        return ChangePlan("switchover", primary, wanted, findings=tuple(held))
     findings = list(topology["problems"])
     if primary is not None:
         findings += pooler_findings(instances[primary], limits.get("poolers") or [], str(limits.get("lookup_user")))
@@ -93,7 +100,8 @@ def plan_switchover(topology: Mapping[str, Any], wanted: str | None, limits: Map
         away = [host for host in instances if host not in (primary, *followers)]
         warnings += [f"{host} is {instances[host].get('state', UNREACHABLE)} and stays behind" for host in away]
     others = tuple(host for host in followers if host != candidate)
-    return ChangePlan("switchover", primary, candidate, others, tuple(findings), tuple(warnings))
+    timeline = _timeline(instances, primary, candidate)
+    return ChangePlan("switchover", primary, candidate, others, tuple(findings), tuple(warnings), timeline=timeline)
 
 
 def pooler_findings(primary: Mapping[str, Any], poolers: Sequence[Mapping[str, Any]], lookup_user: str) -> list[str]:
@@ -171,10 +179,12 @@ def plan_failover(topology: Mapping[str, Any], wanted: str | None, given: Mappin
 
     given: force (name of a healthy primary that is to be given up), confirm (names of hosts that are known to write nothing any more,
     or the candidate, or `unknown`; separated by commas), fence_command (whether there is one), synchronous_hosts (members, empty for
-    all), synchronous_count (0 where commits do not wait, or need not have waited).
+    all), synchronous_count (0 where commits do not wait, or need not have waited), held (see held_findings).
     """
     instances: Instances = topology["instances"]
     followers, primary = standbys(instances), topology["primary"]
+    if held := held_findings(given.get("held") or {}):  # whose work is seen half done
+        return ChangePlan("failover", primary, wanted, findings=tuple(held))
     forced, confirmed_names = _names(given.get("force")), _names(given.get("confirm"))
     lost = lost_hosts(instances)
     healthy = [host for host, seen in instances.items() if seen.get("state") == PRIMARY and host not in forced]
@@ -220,7 +230,14 @@ def plan_failover(topology: Mapping[str, Any], wanted: str | None, given: Mappin
             "it is not known how much the lost primary had written that no standby has: bring its host back to look, or accept that by"
             " -e confirm=unknown"
         )
-    return ChangePlan("failover", former, candidate, others, tuple(findings), (), loss)
+    timeline = _timeline(instances, former, candidate)
+    return ChangePlan("failover", former, candidate, others, tuple(findings), (), loss, timeline)
+
+
+def _timeline(instances: Instances, *hosts: str | None) -> int | None:
+    """Return the timeline of the first of the hosts that has said one."""
+    said = (position(instances.get(host or "", {}))[0] for host in hosts)
+    return next((timeline for timeline in said if timeline), None)
 
 
 def lost_hosts(instances: Instances) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 
@@ -20,11 +21,52 @@ def proof(primary: Mapping[str, Any], expected: Sequence[str]) -> list[str]:
     return [f"{host} does not follow the new primary" for host in expected if host not in streaming]
 
 
+# The moments of a failover on the controller's clock, in their order, each with the step that it ends.
+_MOMENTS = (
+    ("seen", "observe"),
+    ("planned", "plan"),
+    ("promoted", "promote"),
+    ("led", "lead clients"),
+    ("ended", "settle"),
+)
+
+
+def failover_steps(moments: Mapping[str, Any], fences: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Return the steps of a failover with their seconds, which together are all of it.
+
+    moments: started, seen, planned, promoted, led, ended, in seconds since the same time; those that were not reached are None or
+    not there. fences: name and seconds of each host that was fenced; the time is no other step's.
+    """
+    steps: list[dict[str, Any]] = []
+    before, pending = float(moments["started"]), list(fences)
+    for name, step in _MOMENTS:
+        if moments.get(name) is None:
+            continue
+        seconds, before = float(moments[name]) - before, float(moments[name])
+        if name not in ("seen", "planned"):  # the first moment after the plan comes after the fences too
+            steps += [{"name": f"fence {fence['name']}", "seconds": float(fence["seconds"])} for fence in pending]
+            seconds, pending = seconds - sum(float(fence["seconds"]) for fence in pending), []
+        steps.append({"name": step, "seconds": max(0.0, seconds)})
+    return steps
+
+
+def fences_of(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return name and seconds of each fence, from the results of the loops over hosts: of pg_fence (seconds), of a command (start, end)."""
+    found = []
+    for one in results:
+        seconds = one.get("seconds")
+        if seconds is None and one.get("start") and one.get("end"):
+            seconds = (datetime.fromisoformat(one["end"]) - datetime.fromisoformat(one["start"])).total_seconds()
+        if seconds is not None:
+            found.append({"name": one[one["ansible_loop_var"]], "seconds": seconds})
+    return found
+
+
 def record(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of a change.
 
-    facts: change (the plan), begun and ended (ISO times), seconds, result (of pg_switchover, or the steps of a failover), after (what the
-    new primary says), failure (None when all is well), unproven (lines), environment.
+    facts: change (the plan), begun and ended (ISO times), seconds, result (of pg_switchover, or the steps of a failover, see
+    failover_steps), after (what the new primary says), failure (None when all is well), unproven (lines), environment.
     """
     change, result, after = facts["change"], facts.get("result") or {}, facts.get("after") or {}
     failure = facts.get("failure")
@@ -39,7 +81,7 @@ def record(facts: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": facts["seconds"],
         "primary_before": change["primary"],
         "primary_after": facts.get("serving"),
-        "timeline_before": result.get("timeline_before") or facts.get("timeline_before"),
+        "timeline_before": result.get("timeline_before") or change.get("timeline"),
         "timeline_after": after.get("timeline"),
         "lsn_shutdown": result.get("lsn"),
         "lsn_candidate": result.get("candidate_lsn"),

@@ -98,8 +98,14 @@ since:
   returned: success
   type: str
   sample: "2026-10-01T03:12:45+00:00"
+seconds:
+  description: How long it took.
+  returned: success
+  type: float
+  sample: 0.137
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +126,7 @@ ARGUMENT_SPEC = {
 
 def converge(module: AnsibleModule) -> dict[str, Any]:
     """Fence or unfence, unless in check mode; return the result."""
+    begun = time.monotonic()
     given, data = module.params, Path(module.params["data_directory"])
     place = _fence.Place(Path(given["fence_file"]), Path(given["start_conf"]) if given["start_conf"] else None)
     wanted, stop = given["state"] == "present", given["stop"]
@@ -140,6 +147,7 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
         **after,
         "reason": found.reason if found else None,
         "since": found.since if found else None,
+        "seconds": round(time.monotonic() - begun, 3),
         "diff": {"before": before, "after": after},
     }
 

@@ -230,6 +230,18 @@ def test_switchover_refused(instances: Instances, wanted: str | None, limits: di
     assert words in finding
 
 
+HOLDER = "failover by bob@ops2 since 2026-01-01T03:00:00Z, until 2026-01-01T03:02:00Z at the latest"
+
+
+@pytest.mark.parametrize("instances", [HEALTHY, {"a": primary(), "b": primary(timeline=2), "c": standby()}])
+def test_nothing_else_is_said_while_another_operation_runs(instances: Instances) -> None:
+    """What is seen then is half done."""
+    held = {"a": HOLDER, "b": "", "c": HOLDER}
+    [finding] = plan_switchover(cluster(**instances), None, {**LIMITS, "held": held}).findings
+    assert finding.startswith(f"another operation runs: {HOLDER} (on a, c)")
+    assert plan_failover(cluster(**instances), None, {**GIVEN, "held": held}).findings == (finding,)
+
+
 def test_switchover_names_those_that_stay_behind() -> None:
     plan = plan_switchover(cluster(a=primary(follower("b")), b=standby(), c=SILENT), None, LIMITS)
     assert (plan.findings, plan.warnings) == ((), ("c is unreachable and stays behind",))
@@ -311,6 +323,21 @@ def test_failover(
     plan = plan_failover(cluster(**instances), wanted, {**GIVEN, **given})
     assert plan.findings == ()
     assert (plan.operation, plan.primary, plan.candidate, plan.others) == ("failover", former, candidate, others)
+
+
+@pytest.mark.parametrize(
+    ("instances", "given", "timeline"),
+    [
+        (KILLED, {}, 1),
+        ({"a": stopped(3), "b": standby(timeline=2)}, {}, 3),
+        # A host that is silent says nothing: the standby knows whom it followed.
+        ({"a": SILENT, "b": standby(timeline=2)}, {"confirm": "a"}, 2),
+        ({"a": SILENT, "b": SILENT}, {}, None),
+    ],
+)
+def test_the_timeline_before(instances: Instances, given: dict[str, Any], timeline: int | None) -> None:
+    assert plan_failover(cluster(**instances), None, {**GIVEN, **given}).timeline == timeline
+    assert plan_switchover(cluster(**HEALTHY), None, LIMITS).timeline == 1
 
 
 UNKNOWN = {"a": SILENT, "b": standby(last_commit=None)}

@@ -6,7 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.pgsteward.postgres.plugins.module_utils._change_report import ending, page, proof, record
+from ansible_collections.pgsteward.postgres.plugins.module_utils._change_report import (
+    ending,
+    failover_steps,
+    fences_of,
+    page,
+    proof,
+    record,
+)
 
 
 def streaming(*names: str) -> list[dict[str, Any]]:
@@ -131,6 +138,70 @@ def test_a_record_of_little() -> None:
     one = record(facts(change=FAILOVER, result=None, after=None, serving=None, failure="no", unproven=None))
     assert (one["timeline_before"], one["timeline_after"], one["steps"], one["standbys"]) == (None, None, [], [])
     assert one["warnings"] == ["d is unreachable"]
+
+
+MOMENTS = {"started": 100.0, "seen": 103.5, "planned": "104.0", "promoted": 106.0, "led": 107.0, "ended": 112.0}
+FENCES = [{"name": "a", "seconds": 0.3}, {"name": "d", "seconds": 0.7}]
+
+
+@pytest.mark.parametrize(
+    ("moments", "fences", "steps"),
+    [
+        (
+            {},
+            FENCES,
+            {
+                "observe": 3.5,
+                "plan": 0.5,
+                "fence a": 0.3,
+                "fence d": 0.7,
+                "promote": 1.0,
+                "lead clients": 1.0,
+                "settle": 5.0,
+            },
+        ),
+        ({}, [], {"observe": 3.5, "plan": 0.5, "promote": 2.0, "lead clients": 1.0, "settle": 5.0}),
+        # It came no further than the fence, or than the plan.
+        (
+            {"promoted": None, "led": None},
+            FENCES[:1],
+            {"observe": 3.5, "plan": 0.5, "fence a": 0.3, "settle": 7.7},
+        ),
+        ({"promoted": None, "led": None}, [], {"observe": 3.5, "plan": 0.5, "settle": 8.0}),
+        # Nothing is shorter than nothing, whatever two clocks say.
+        ({"promoted": 104.2}, FENCES[1:], {"fence d": 0.7, "promote": 0.0}),
+    ],
+)
+def test_failover_steps(moments: dict[str, Any], fences: list[dict[str, Any]], steps: dict[str, float]) -> None:
+    found = {step["name"]: round(step["seconds"], 6) for step in failover_steps({**MOMENTS, **moments}, fences)}
+    assert found | steps == found
+    if len(steps) > 2:
+        assert list(found) == list(steps)
+        assert round(sum(found.values()), 6) == 12.0
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        ({"seconds": 0.25, "fenced": True}, [{"name": "a", "seconds": 0.25}]),
+        (
+            {"start": "2026-01-01 03:00:00.250000", "end": "2026-01-01 03:00:02.000000"},
+            [{"name": "a", "seconds": 1.75}],
+        ),
+        ({"unreachable": True, "msg": "no route"}, []),
+        ({"skipped": True}, []),
+    ],
+)
+def test_fences_of(result: dict[str, Any], found: list[dict[str, Any]]) -> None:
+    assert fences_of([{**result, "ansible_loop_var": "__host", "__host": "a"}]) == found
+
+
+def test_the_record_of_a_failover_has_steps_and_timelines() -> None:
+    result = {"steps": failover_steps(MOMENTS, FENCES)}
+    one = record(facts(change={**FAILOVER, "timeline": 4}, result=result))
+    assert (one["timeline_before"], one["timeline_after"]) == (4, 2)
+    assert [step["name"] for step in one["steps"]][2:5] == ["fence a", "fence d", "promote"]
+    assert "| fence d | 0.700 |" in page(one)
 
 
 def test_page() -> None:
