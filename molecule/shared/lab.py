@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import yaml
@@ -20,6 +21,14 @@ sys.path.insert(0, str(ROOT / "migrations"))  # the sample data of the five syst
 
 INVENTORY = Path(os.environ.get("LAB_INVENTORY", ROOT / "inventories" / "lab" / "hosts.yml"))
 CARRIES = {"debian12": 15, "debian13": 17, "debian14": 18}  # image -> PostgreSQL of the distribution
+FULL = os.environ.get("PGSTEWARD_SIZE") == "acceptance"  # every case; CI leaves out repetitions of what takes long
+
+Case = TypeVar("Case")
+
+
+def few(cases: Iterable[Case], *enough: Case) -> list[Case]:
+    """Return every case in the acceptance, in CI those that are enough there."""
+    return list(cases) if FULL else list(enough)
 
 
 @cache

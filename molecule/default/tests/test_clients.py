@@ -44,13 +44,9 @@ def end_sessions(server: str) -> None:
     lab.psql("postgres", f"{query} = '{USER}'", server)
 
 
-# CI takes the version without prepared statements and the newest one, the acceptance all of them.
-FULL = os.environ.get("PGSTEWARD_SIZE") == "acceptance"
-
-
-@pytest.fixture(scope="module", params=list(lab.hosts("postgres")) if FULL else ["db12", "db14"])
+@pytest.fixture(scope="module", params=lab.few(lab.hosts("postgres"), "db12", "db14"))
 def server(request: pytest.FixtureRequest) -> str:
-    """Return the name of one server after the other."""
+    """Return the name of one server after the other; the version without prepared statements and the newest are enough for CI."""
     return str(request.param)
 
 

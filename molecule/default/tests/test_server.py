@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 def version_on(host: Host) -> int:
     """Return the major version of PostgreSQL that a host of testinfra is to have."""
-    return lab.version(host.backend.get_hostname())
+    return lab.version(host.backend.get_hostname().removeprefix("pgsteward-"))
 
 
 @pytest.mark.parametrize("name", ["postgresql-{version}", "python3-psycopg"])

@@ -21,7 +21,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._drift import c
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import Scope, Snapshot
 
 FILES = [lab.ROOT / "tests" / "integration" / name for name in ("drift_schema.sql", "drift_database.sql")]
-HOSTS = sorted(lab.hosts("postgres"), key=lab.version)
+HOSTS = lab.few(sorted(lab.hosts("postgres"), key=lab.version), "db12", "db14")
 CLEAN, COPY = "pgsteward_drift_clean", "pgsteward_drift_copy"
 ROLES = [f"pgsteward_drift_{name}" for name in ("owner", "reader", "writer")]
 
