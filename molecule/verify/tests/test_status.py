@@ -133,10 +133,11 @@ STATES = [
 
 @pytest.mark.parametrize(("state", "statement", "undo", "evidence", "action"), STATES)
 def test_other_states_come_with_evidence(state: str, statement: str, undo: str, evidence: str, action: str) -> None:
-    with changed("pg17", "pixcrawler", statement, undo):
-        run = plays.play(STATUS, host="pg17")
+    database = {"name": "pixcrawler", "section": "pixcrawler"}
+    with changed("pg18", "pixcrawler", statement, undo):
+        run = plays.play(STATUS, host="pg18", variables={"scenario_databases": [database]})
     assert (run.code, run.changed) == (0, 0), run.text
-    told = about("pixcrawler", reports(run)["pg17"])
+    told = about("pixcrawler", reports(run)["pg18"])
     assert told[0] == state
     assert evidence in told
     assert told[-1].startswith(action)
@@ -148,9 +149,9 @@ def test_what_could_not_be_read_is_named_and_the_others_are_shown() -> None:
         {"name": "pixcrawler", "section": "no_such_section"},
         {"name": "powergym", "section": "powergym"},
     ]
-    run = plays.play(STATUS, host="pg17", variables={"scenario_databases": databases})
+    run = plays.play(STATUS, host="pg18", variables={"scenario_databases": databases})
     assert (run.code, run.changed) == (2, 0), run.text
-    lines = reports(run)["pg17"]
+    lines = reports(run)["pg18"]
     assert about("nowhere", lines)[1].startswith(
         "Database Connection: Failed: cannot connect to host localhost port 5432"
     )
