@@ -138,7 +138,9 @@ def written(data_directory: Path, segment_bytes: int) -> Written | None:
         files = [file.name for file in (data_directory / "pg_wal").iterdir()]
     except OSError:
         return None
-    names = [match for match in map(_SEGMENT.fullmatch, files) if match]
+    # pg_rewind leaves segments of the timeline that it undoes, and takes away their history.
+    known = {1, *(int(name[:8], 16) for name in files if name.endswith(".history"))}
+    names = [match for match in map(_SEGMENT.fullmatch, files) if match and int(match[1], 16) in known]
     if not names:
         return None
     timeline, log, segment = min((-int(name[1], 16), int(name[2], 16), int(name[3], 16)) for name in names)

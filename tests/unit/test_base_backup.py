@@ -548,5 +548,6 @@ def test_a_standby_without_a_primary_is_on_the_timeline_of_its_wal(
     tmp_path: Path, state: str, timeline: dict[str, int]
 ) -> None:
     (tmp_path / "pg_wal").mkdir()
-    (tmp_path / "pg_wal" / "0000000D000000000000000D").touch()
+    for name in ("0000000D000000000000000D", "0000000D.history"):
+        (tmp_path / "pg_wal" / name).touch()
     assert newest({"state": state, "timeline": 12}, tmp_path) == timeline

@@ -154,9 +154,10 @@ def test_wal_end(tmp_path: Path, script: str | None, end: str | None) -> None:
 @pytest.mark.parametrize(
     ("files", "timeline", "since"),
     [
-        (["000000090000000100000016", "000000090000000100000017", "archive_status"], 9, "1/16000000"),
+        (["000000090000000100000016", "000000090000000100000017", "00000009.history", "archive_status"], 9, "1/16000000"),
+        (["000000100000000100000016", "0000000F0000000100000016", "0000000F.history"], 15, "1/16000000"),
         (["0000000C000000000000000C", "0000000D000000000000000C", "0000000D000000000000000D", "0000000D.history"], 13, "0/C000000"),
-        (["0000000C000000000000000C.partial", "0000000B000000000000000A"], 11, "0/A000000"),
+        (["0000000C000000000000000C.partial", "0000000B000000000000000A", "0000000B.history", "0000000C.history"], 11, "0/A000000"),
         (["0000000100000000000000FF", "000000010000000100000000"], 1, "0/FF000000"),
     ],
 )  # fmt: skip
@@ -178,6 +179,7 @@ def test_wal_end_soon_after_a_promotion(tmp_path: Path) -> None:
     (tmp_path / "pg_waldump").write_text(f"#!/bin/sh\necho $* >{tmp_path}/asked\n")
     (tmp_path / "pg_waldump").chmod(0o755)
     (tmp_path / "main" / "pg_wal").mkdir(parents=True)
-    (tmp_path / "main" / "pg_wal" / "0000000A0000000100000018").touch()
+    for name in ("0000000A0000000100000018", "0000000A.history"):
+        (tmp_path / "main" / "pg_wal" / name).touch()
     wal_end(tmp_path, tmp_path / "main", parse(PRIMARY))
     assert (tmp_path / "asked").read_text().split()[2:] == ["--timeline=10", "--start=1/18000000"]
