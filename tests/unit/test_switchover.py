@@ -647,7 +647,7 @@ def test_marker_made_by_hand(place: _fence.Place, text: str, reason: str | None)
         "",
         "no number\n",
         "999999999\n/data\n0\n5432\n/run\n",
-        f"{os.getpid()}\n/data\n0\n5432\n/run\n",  # lives, and is something else
+        pytest.param(f"{os.getpid()}\n/data\n0\n5432\n/run\n", id="lives, and is something else"),
     ],
 )
 def test_no_postmaster(tmp_path: Path, text: str | None) -> None:
