@@ -1,4 +1,4 @@
-"""Five systems in seven states: what may be migrated arrives with every row, what may not is refused by name, and then mended.
+"""Five systems, in CI three of them, in seven states: what may be migrated arrives with every row, what may not is refused by name, and then mended.
 
 The tests run in their order, each playbook once for all databases and hosts that it is about. What happened is judged by psql and pg_dump; what
 was said, by the log of the scenario's earlier steps, by the output of the runs and by the reports that they left.
