@@ -163,13 +163,13 @@ class Run:
     report: dict[str, Any]
 
 
-def command(playbook: str, *options: str, **variables: Any) -> list[str]:
+def command(playbook: str, *options: str, inventory: Path = lab.INVENTORY, **variables: Any) -> list[str]:
     """Return the command line of a playbook of the collection against the cluster."""
     given = {"pg_replica_report_directory": str(REPORTS), **variables}
     return [
         "ansible-playbook",
         "-i",
-        str(lab.INVENTORY),
+        str(inventory),
         f"pgsteward.postgres.{playbook}",
         *options,
         "--extra-vars",

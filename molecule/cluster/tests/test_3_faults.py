@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cluster
 import psycopg
@@ -18,11 +19,12 @@ SOON, ARMED = 5.0, 35.0  # seconds without a commit: with somebody who acts, and
 
 @dataclass(frozen=True)
 class Scene:
-    """Who is who when the fault is injected; playing: the run of the playbook."""
+    """Who is who when the fault is injected. playing: the run of the playbook; client: one with an open transaction."""
 
     old: str
     new: str
     playing: tuple[subprocess.Popen[str], float]
+    client: psycopg.Connection[Any]
 
 
 def armed() -> bool:
@@ -57,6 +59,31 @@ def pooler_does_not_answer(scene: Scene) -> None:
     cluster.on(pooler, "sh", "-c", "kill -CONT $(cat /run/pgbouncer/pgbouncer.pid)")
 
 
+def promoting(scene: Scene) -> None:
+    """Wait until the candidate was asked; what it runs at the end of recovery keeps it there for a while."""
+    cluster.until(
+        lambda: '"promotion_requested": true' in step(scene.old) or scene.playing[0].poll() is not None,
+        60,
+        "the request",
+    )
+    assert scene.playing[0].poll() is None, cluster.finish(scene.playing).text
+    cluster.until(lambda: cluster.on(scene.new, "pgrep", "-f", "[s]leep 13", check=False), 5, "the end of recovery")
+
+
+def candidate_is_killed_while_it_is_promoted(scene: Scene) -> None:
+    with contextlib.suppress(psycopg.Error):
+        scene.client.execute("COMMIT")
+    promoting(scene)
+    cluster.on(scene.new, "pkill", "-9", "-x", "postgres")
+
+
+def candidate_host_is_lost_while_it_is_promoted(scene: Scene) -> None:
+    with contextlib.suppress(psycopg.Error):
+        scene.client.execute("COMMIT")
+    promoting(scene)
+    cluster.cut_power(scene.new)
+
+
 def promotion_is_late(scene: Scene) -> None:
     """What the server runs at the end of recovery takes longer than the module waits; it was set beforehand."""
 
@@ -77,12 +104,20 @@ def primary_host_is_lost(scene: Scene) -> None:
     cluster.cut_power(scene.old)
 
 
+# Faults for which the end of recovery takes longer than the module waits.
+SLOW = (candidate_is_killed_while_it_is_promoted, candidate_host_is_lost_while_it_is_promoted, promotion_is_late)
+
+
 @pytest.mark.usefixtures("healed")
 @pytest.mark.parametrize(
     ("fault", "limit", "words"),
     [
         pytest.param(candidate_is_killed, SOON, "switchover failed", marks=full_only),
         pytest.param(pooler_does_not_answer, SOON, "switchover failed", marks=full_only),
+        (candidate_is_killed_while_it_is_promoted, SOON, "never took writes and is fenced"),
+        pytest.param(
+            candidate_host_is_lost_while_it_is_promoted, ARMED, "never took writes and is fenced", marks=full_only
+        ),
         pytest.param(promotion_is_late, ARMED, "the promotion of", marks=full_only),
         pytest.param(primary_does_not_stop, SOON, "did not stop within", marks=full_only),
         pytest.param(keyboard, SOON, "", marks=full_only),
@@ -93,7 +128,7 @@ def primary_host_is_lost(scene: Scene) -> None:
 def test_somebody_serves_again(fault: Callable[[Scene], None], limit: float, words: str) -> None:
     old = cluster.primary()
     new = sorted(cluster.followers())[0]
-    if fault is promotion_is_late:
+    if fault in SLOW:
         cluster.ask(new, "ALTER SYSTEM SET recovery_end_command = 'sleep 13'")
         cluster.ask(new, "SELECT pg_reload_conf()")
     try:
@@ -102,7 +137,7 @@ def test_somebody_serves_again(fault: Callable[[Scene], None], limit: float, wor
             cluster.connect(cluster.poolers()[0], cluster.WRITER, port=6432, prepare_threshold=None) as client,
         ):
             cluster.goes_on(running)
-            scene = Scene(old, new, cluster.start("switchover", candidate=new, **cluster.FENCE))
+            scene = Scene(old, new, cluster.start("switchover", candidate=new, **cluster.FENCE), client)
             cluster.until(lambda: armed() or scene.playing[0].poll() is not None, 90, "prepared poolers")
             # A transaction that is open when PAUSE comes: clients are held back until it ends, after the fault.
             client.execute("BEGIN")
@@ -115,8 +150,10 @@ def test_somebody_serves_again(fault: Callable[[Scene], None], limit: float, wor
             assert len(cluster.writable()) == 1
             report = running.stop()
     finally:
-        if fault is promotion_is_late:
-            cluster.ask(new, "ALTER SYSTEM RESET recovery_end_command")
+        if fault in SLOW:  # the server may be stopped, its host too
+            if not cluster.is_up(new):
+                cluster.power_on(new)
+            cluster.on(new, "sed", "-i", "/recovery_end_command/d", f"{cluster.DATA}/postgresql.auto.conf")
             cluster.ask(new, "SELECT pg_reload_conf()")
     assert run.code != 0, run.text
     assert words in " ".join(run.text.split()), run.text
@@ -137,7 +174,7 @@ def test_the_disk_of_the_candidate_is_full() -> None:
     old, new = cluster.primary(), sorted(cluster.followers())[0]
     small = (
         f"systemctl stop {cluster.SERVICE} && mv {cluster.DATA}/pg_wal {cluster.DATA}/pg_wal.kept && mkdir {cluster.DATA}/pg_wal"
-        f" && mount -t tmpfs -o size=192m tmpfs {cluster.DATA}/pg_wal && cp -a {cluster.DATA}/pg_wal.kept/. {cluster.DATA}/pg_wal/"
+        f" && mount -t tmpfs -o size=1g tmpfs {cluster.DATA}/pg_wal && cp -a {cluster.DATA}/pg_wal.kept/. {cluster.DATA}/pg_wal/"
         f" && chown -R postgres: {cluster.DATA}/pg_wal && chmod 700 {cluster.DATA}/pg_wal && systemctl start {cluster.SERVICE}"
     )
     cluster.on(new, "sh", "-c", small)

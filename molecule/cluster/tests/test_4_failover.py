@@ -10,6 +10,7 @@ import load
 import pytest
 from conftest import FULL, full_only
 
+TOLD = "/var/tmp/isolated"  # noqa: S108 - on a host of the lab
 WRITABLE = 10.0 if FULL else 15.0  # seconds after the playbook starts; CI has its machine for more than this
 
 
@@ -37,6 +38,32 @@ def within_the_bound(report: load.Report, loss: dict[str, object]) -> None:
         assert last is not None
         assert last.timestamp() <= since + 0.1, (last, loss)
     print(f"\nfailover: {len(missing)} acknowledged commits lost; the bound was: {loss['text']}")
+
+
+# One session that is opened now and commits for as long as it may, on the server's own host. What it was told lies in a file there.
+SESSION = f"""
+rm -f {TOLD}
+while true; do
+  echo 'INSERT INTO isolated VALUES (clock_timestamp()) RETURNING extract(epoch FROM at);'
+  sleep 0.02
+done | stdbuf -oL runuser -u postgres -- psql -XAtq -d {cluster.DATABASE} > {TOLD}
+"""
+
+
+def open_session(host: str) -> None:
+    """Let a session commit on a server until somebody ends it."""
+    table = "CREATE TABLE IF NOT EXISTS isolated (at timestamptz); ALTER TABLE isolated OWNER TO powergym_owner"
+    cluster.ask(host, table, cluster.DATABASE)
+    cluster.docker("exec", "-d", "-w", "/", f"pgsteward-{host}", "sh", "-c", SESSION)
+    cluster.until(lambda: cluster.on(host, "cat", TOLD, check=False), 10, "a commit of the session")
+
+
+def nothing_after_the_fence(host: str, since: float, report: load.Report) -> None:
+    """The session went on after `since` (seconds since the epoch), and committed nothing once the new primary took writes."""
+    last = float(cluster.on(host, "tail", "-n", "1", TOLD))
+    with cluster.connect(cluster.primary(), cluster.WRITER) as connection:
+        first = report.outage(connection)[-1].first.timestamp()
+    assert since < last < first, (since, last, first)
 
 
 @pytest.mark.usefixtures("healed")
@@ -96,19 +123,11 @@ def test_the_power_of_its_host_is_cut_and_the_furthest_standby_takes_over() -> N
 @pytest.mark.usefixtures("healed")
 def test_an_isolated_primary_is_fenced_or_nobody_takes_over() -> None:
     before = cluster.primary()
-    commits = (
-        "i=0; while true; do runuser -u postgres -- psql -XAtq -d powergym -c 'INSERT INTO isolated VALUES (clock_timestamp())'"
-        " || exit; i=$((i+1)); done"
-    )
-    cluster.ask(
-        before,
-        "CREATE TABLE IF NOT EXISTS isolated (at timestamptz); ALTER TABLE isolated OWNER TO powergym_owner",
-        cluster.DATABASE,
-    )
-    cluster.docker("exec", "-d", "-w", "/", f"pgsteward-{before}", "sh", "-c", commits)
+    open_session(before)
     with cluster.loaded() as running:
         cluster.goes_on(running)
         cluster.isolate(before)
+        isolated = time.time()
         refused = cluster.play("failover")
         assert refused.code != 0
         words = " ".join(refused.text.split())
@@ -129,6 +148,25 @@ def test_an_isolated_primary_is_fenced_or_nobody_takes_over() -> None:
     # What the isolated server wrote up to the fence is kept aside by rejoin.
     runs = cluster.heal()
     assert any("kept in" in " ".join(one.text.split()) for one in runs)
+    nothing_after_the_fence(before, isolated, report)
+
+
+@full_only
+@pytest.mark.usefixtures("healed")
+def test_a_healthy_primary_is_given_up_by_its_name() -> None:
+    """Its host answers, so the server is fenced there, under an open session."""
+    before = cluster.primary()
+    open_session(before)
+    with cluster.loaded() as running:
+        cluster.goes_on(running)
+        started = time.time()
+        run = cluster.play("failover", force=before)
+        cluster.goes_on(running)
+        report = running.stop()
+    assert run.code == 0, run.text
+    within_the_bound(report, run.report["loss"])
+    assert cluster.writable() == [cluster.primary()] != [before]
+    nothing_after_the_fence(before, started, report)
 
 
 @full_only

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import cluster
+import lab
 import pytest
+import yaml
 from conftest import full_only
 
 UNKNOWN, PRIMARY, STANDBY = "node9", "the primary", "a standby"
@@ -67,6 +72,58 @@ def test_a_candidate_whose_replay_is_paused_is_refused() -> None:
     finally:
         cluster.ask(candidate, "SELECT pg_wal_replay_resume()")
     cluster.whole()
+
+
+def test_a_candidate_that_lags_is_refused() -> None:
+    candidate = sorted(cluster.followers())[0]
+    receiver = cluster.on(candidate, "pgrep", "-f", "postgres: .*walreceiver")
+    cluster.on(candidate, "kill", "-STOP", receiver)
+    try:
+        cluster.ask(cluster.primary(), "SELECT pg_logical_emit_message(false, 'lab', repeat('x', 200000))")
+        run = cluster.play("switchover", candidate=candidate, pg_replica_max_lag="64kB")
+    finally:
+        cluster.on(candidate, "kill", "-CONT", receiver)
+    assert run.code != 0
+    words = " ".join(run.text.split())
+    assert re.search(rf"candidate {candidate} is \d{{6,}} bytes behind .*pg_replica_max_lag \(64kB\)", words), run.text
+    cluster.whole()
+
+
+@full_only
+def test_without_a_standby_nobody_takes_over() -> None:
+    before, standbys = cluster.primary(), sorted(cluster.followers())
+    for node in standbys:
+        cluster.on(node, "systemctl", "stop", cluster.SERVICE)
+    try:
+        for playbook, variables in (("switchover", {}), ("failover", {"force": before})):
+            run = cluster.play(playbook, **variables)
+            assert run.code != 0
+            assert "there is nobody to take over" in " ".join(run.text.split()), run.text
+            assert cluster.writable() == [before]
+    finally:
+        for node in standbys:
+            cluster.on(node, "systemctl", "start", cluster.SERVICE)
+    cluster.whole()
+
+
+def test_a_pooler_that_the_inventory_lacks_gives_itself_away(tmp_path: Path) -> None:
+    """Its clients would meet a server that is going down."""
+    before, missing = cluster.primary(), cluster.poolers()[-1]
+    inventory = tmp_path / "inventory"
+    shutil.copytree(lab.INVENTORY.parent, inventory)
+    hosts = inventory / "hosts.yml"
+    known = yaml.safe_load(hosts.read_text())
+    groups = known["all"]["children"]["lab"]
+    del groups["children"]["pgbouncer"]["hosts"][missing]
+    groups["vars"]["lab_root"] = str(lab.ROOT)
+    hosts.write_text(yaml.safe_dump(known))
+    with cluster.connect(missing, cluster.WRITER, port=6432, prepare_threshold=None) as client:
+        client.execute("SELECT 1")
+        run = cluster.play("switchover", inventory=hosts)
+    assert run.code != 0
+    words = f"a pooler at {cluster.address(missing)} serves clients of the primary and is not in the inventory"
+    assert words in " ".join(run.text.split()), run.text
+    assert cluster.primary() == before
 
 
 @full_only
