@@ -76,13 +76,16 @@ def test_a_candidate_whose_replay_is_paused_is_refused() -> None:
 
 def test_a_candidate_that_lags_is_refused() -> None:
     candidate = sorted(cluster.followers())[0]
-    receiver = cluster.on(candidate, "pgrep", "-f", "postgres: .*walreceiver")
-    cluster.on(candidate, "kill", "-STOP", receiver)
+    cluster.ask(candidate, "ALTER SYSTEM SET recovery_min_apply_delay = '1h'")
+    cluster.ask(candidate, "SELECT pg_reload_conf()")
     try:
-        cluster.ask(cluster.primary(), "SELECT pg_logical_emit_message(false, 'lab', repeat('x', 200000))")
+        # It stands still at the first commit.
+        cluster.ask(cluster.primary(), "SELECT pg_logical_emit_message(true, 'lab', repeat('x', 200000))")
+        cluster.ask(cluster.primary(), "SELECT pg_logical_emit_message(true, 'lab', repeat('x', 200000))")
         run = cluster.play("switchover", candidate=candidate, pg_replica_max_lag="64kB")
     finally:
-        cluster.on(candidate, "kill", "-CONT", receiver)
+        cluster.ask(candidate, "ALTER SYSTEM RESET recovery_min_apply_delay")
+        cluster.ask(candidate, "SELECT pg_reload_conf()")
     assert run.code != 0
     words = " ".join(run.text.split())
     assert re.search(rf"candidate {candidate} is \d{{6,}} bytes behind .*pg_replica_max_lag \(64kB\)", words), run.text
