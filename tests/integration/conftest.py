@@ -15,6 +15,19 @@ from psycopg import sql
 from support import Database, Ran, Upgrade
 
 _numbers = itertools.count(1)
+# They run playbooks on one host of the lab, which bear no other beside them.
+ON_THE_HOST = {"test_bad_input", "test_build"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say which tests two workers may not divide: those that share a fixture of their module. All others are on their own."""
+    assert isinstance(item, pytest.Function)
+    module = item.module.__name__
+    fixtures = itertools.chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
+    if module in ON_THE_HOST:
+        item.add_marker(pytest.mark.xdist_group("host"))
+    elif any(fixture.scope == "module" for fixture in fixtures):
+        item.add_marker(pytest.mark.xdist_group(module))
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -18,8 +20,20 @@ from psycopg import conninfo, sql
 # Every character of it wants quoting somewhere.
 PASSWORD = "p@ss %w:o/rd#?"
 ROOT = Path(__file__).resolve().parents[2]
+FULL = (
+    os.environ.get("PGSTEWARD_FULL") == "1"
+)  # every case; CI leaves out what tables of unit tests or other cases hold as well
+
+Case = TypeVar("Case")
 
 
+def few(cases: Iterable[Case], *enough: Case) -> list[Case]:
+    """Return every case in the acceptance, in CI those that are enough there."""
+    return list(cases) if FULL else list(enough)
+
+
+# The host db1 as the scenario `default` made it, for playbooks.
+HOST = ("-i", str(ROOT / "molecule" / "default" / "inventory" / "hosts.yml"), "--limit", "db1")
 MAJORS = (15, 17, 18)  # what the lab's servers run
 LOCAL_MAJOR = 15  # of Debian 12, whose server programs a private cluster finds on the machine that runs the tests
 
@@ -84,6 +98,16 @@ class Database:
             )
         ]
 
+    def scratches(self) -> list[str]:
+        """Return the scratch databases that are there of accounts named after this one: other tests have theirs."""
+        return [
+            name
+            for (name,) in self.rows(
+                "SELECT datname FROM pg_database WHERE datname LIKE 'pgsteward\\_scratch\\_%'"
+                f" AND starts_with(pg_get_userbyid(datdba), '{self.name}')"
+            )
+        ]
+
     def tables(self) -> list[str]:
         """Return the tables t_* that revisions made, without the prefix."""
         return [
@@ -100,6 +124,21 @@ def create_database(name: str) -> Database:
     with psycopg.connect(server_url(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return Database(name)
+
+
+def commit_when_waited_for(reader: psycopg.Connection[Any], database: Database, seconds: float) -> None:
+    """Let a connection in a transaction commit that many seconds after somebody began to wait for it."""
+    waits = f"SELECT 1 FROM pg_locks WHERE NOT granted AND {reader.info.backend_pid} = ANY (pg_blocking_pids(pid))"
+
+    def watch() -> None:
+        limit = time.monotonic() + 60
+        with database.connect() as connection:
+            while not connection.execute(waits.encode()).fetchone() and time.monotonic() < limit:
+                time.sleep(0.02)
+        time.sleep(seconds)
+        reader.execute("COMMIT")
+
+    threading.Thread(target=watch).start()
 
 
 def drop_database(name: str) -> None:

@@ -119,7 +119,7 @@ def blocking(ran: Ran) -> list[tuple[str, str]]:
     return [(item["kind"], item["object"]) for item in ran.result["drift"] if item["blocks"]]
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", support.few(LEVELS, LEVELS[1]))
 def test_a_level_made_by_plain_sql(
     level: str, adopt: Adopt, upgrade: Upgrade, database: Database, init_sql: dict[str, str]
 ) -> None:
@@ -167,7 +167,7 @@ def nullable_column(database: Database, table: str) -> str:
     return str(name)
 
 
-@pytest.mark.parametrize("case", PARTIAL)
+@pytest.mark.parametrize("case", support.few(PARTIAL, "table missing", "wrong type"))
 def test_partial(case: str, adopt: Adopt, database: Database, init_sql: dict[str, str]) -> None:
     """Stopped with the exact list; what only lacks something is mended, the rest is left as it is."""
     database.rows(init_sql[LEVELS[1]])

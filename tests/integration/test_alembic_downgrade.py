@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -303,7 +303,7 @@ def test_a_reader_is_waited_for(database: Database, downgrade: Downgrade, tmp_pa
     with database.connect() as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM t_r2")
-        threading.Timer(1.5, lambda: reader.execute("COMMIT")).start()
+        support.commit_when_waited_for(reader, database, 1.0)
         ran = downgrade("-2", lock_timeout="100ms")
         pid = reader.info.backend_pid
     assert names(ran.result["reverted"]) == names(ran.result["pending"]) == ["r3", "r2"], ran.msg
@@ -336,7 +336,7 @@ def test_what_cannot_be_rendered_is_replayed(
     trees.write_tree(
         tmp_path, {**chain(2), "r3": revision("r3", "r2", 'op.execute("CREATE TABLE t_a (id int)")', back)}
     )
-    database = support.create_database("pgsteward_test_downgrade")
+    database = support.create_database(f"pgsteward_test_{os.getpid()}_downgrade")
     try:
         options = {"project": str(tmp_path), "url": database.url}
         support.run_module(collections, "alembic_upgrade", options)

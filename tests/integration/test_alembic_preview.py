@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_replayed_in_a_private_cluster(
     support.use_server(monkeypatch, 15)
     if not Path("/usr/lib/postgresql/15/bin/initdb").exists():
         pytest.skip("the server's binaries of PostgreSQL 15 are not on this host")
-    database = support.create_database("pgsteward_test_preview")
+    database = support.create_database(f"pgsteward_test_{os.getpid()}_preview")
     try:
         trees.write_tree(tmp_path, BOUND, env)
         options = {"project": str(tmp_path), "url": database.url}
@@ -113,7 +114,7 @@ def test_replayed_in_a_scratch_database(database: Database, modest: str, upgrade
     assert heads(checked.result["sql"]) == ["CREATE TABLE t_r1", "SELECT count", "CREATE TABLE t_r2_0"]
     assert "modest-word" not in checked.text
     assert database.relations() == []
-    assert database.rows("SELECT datname FROM pg_database WHERE datname LIKE 'pgsteward\\_scratch\\_%'") == []
+    assert database.scratches() == []
 
 
 def test_a_replay_that_fails_leaves_a_list(modest: str, upgrade: Upgrade, tmp_path: Path) -> None:
@@ -160,27 +161,29 @@ SEVERAL = {
 }
 
 
+TREES: dict[str, tuple[dict[str, str], str, str]] = {
+    "sync": (trees.chain(3), trees.SYNC, "offline"),
+    "begin": (trees.chain(3), trees.BEGIN, "offline"),
+    "DATABASE_URL": (trees.chain(3), trees.FROM_ENVIRONMENT, "offline"),
+    "prints its password": (trees.chain(3), trees.sync_env(before=PRINTING), "offline"),
+    "locations": (trees.chain(3), trees.sync_env(before=ELSEWHERE), "offline"),
+    "500": (trees.chain(500), trees.SYNC, "offline"),
+    "branches": (trees.BRANCHES, trees.SYNC, "offline"),
+    "branches bound": (SEVERAL, trees.SYNC, "replay"),
+    "prints bound": (BOUND, trees.sync_env(before=PRINTING), "replay"),
+}
+
+
 @pytest.mark.parametrize(
-    ("revisions", "env", "method"),
-    [
-        (trees.chain(3), trees.SYNC, "offline"),
-        (trees.chain(3), trees.BEGIN, "offline"),
-        (trees.chain(3), trees.FROM_ENVIRONMENT, "offline"),
-        (trees.chain(3), trees.sync_env(before=PRINTING), "offline"),
-        (trees.chain(3), trees.sync_env(before=ELSEWHERE), "offline"),
-        (trees.chain(500), trees.SYNC, "offline"),
-        (trees.BRANCHES, trees.SYNC, "offline"),
-        (SEVERAL, trees.SYNC, "replay"),
-        (BOUND, trees.sync_env(before=PRINTING), "replay"),
-    ],
-    ids=["sync", "begin", "DATABASE_URL", "prints its password", "locations", "500", "branches", "branches bound", "prints bound"],
-)  # fmt: skip
+    "tree", support.few(TREES, "DATABASE_URL", "locations", "500", "branches bound", "prints bound")
+)
 def test_every_pending_revision_of_every_tree_is_shown(
-    revisions: dict[str, str], env: str, method: str, monkeypatch: pytest.MonkeyPatch, collections: Path, tmp_path: Path
+    tree: str, monkeypatch: pytest.MonkeyPatch, collections: Path, tmp_path: Path
 ) -> None:
     """No revision without its statements, and the way that they were found is named. An async env.py has its turn in test_versions."""
+    revisions, env, method = TREES[tree]
     support.use_server(monkeypatch, support.LOCAL_MAJOR)
-    database = support.create_database("pgsteward_test_shown")
+    database = support.create_database(f"pgsteward_test_{os.getpid()}_shown")
     try:
         trees.write_tree(tmp_path, revisions, env)
         options = {"project": str(tmp_path), "url": database.url.replace("://", "+psycopg://")}

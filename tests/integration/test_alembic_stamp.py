@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ T_R2 = "CREATE TABLE t_r2 (id serial PRIMARY KEY)"
 @pytest.fixture(scope="module")
 def modest() -> Iterator[str]:
     """A login that may create databases and nothing else."""
-    role = "pgsteward_test_stamp_modest"
+    role = f"pgsteward_test_{os.getpid()}_stamp"
     with psycopg.connect(support.server_url(), autocommit=True) as connection:
         connection.execute(f"DROP ROLE IF EXISTS {role}".encode())
         connection.execute(f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'modest-word'".encode())

@@ -136,7 +136,7 @@ def test_a_whole_tree(
     assert ran.result["sql_method"] == "offline"
     assert {item["severity"] for item in ran.result["findings"]} <= {"note"}
     assert database.relations() == []
-    assert database.rows("SELECT datname FROM pg_database WHERE datname LIKE 'pgsteward\\_scratch\\_%'") == []
+    assert database.scratches() == []
 
 
 def test_an_env_file_with_a_transaction_around_all(database: Database, validate: Validate, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_what_is_wrong_with_each_stair(validate: Validate, database: Database, t
     assert "enum_left_behind: " in ran.msg or "concurrently_in_transaction: " in ran.msg
     assert "; and 4 more" in ran.msg
     assert database.relations() == []
-    assert database.rows("SELECT datname FROM pg_database WHERE datname LIKE 'pgsteward\\_scratch\\_%'") == []
+    assert database.scratches() == []
 
 
 def test_the_staircase_takes_back_what_only_looked_wrong(validate: Validate, tmp_path: Path) -> None:

@@ -283,7 +283,7 @@ def test_a_pause_that_is_late_is_taken_back(server: str) -> None:
 
 @on_the_oldest
 def test_a_second_run_changes_nothing(server: str) -> None:
-    for options in ((), ("--check",)):
+    for options in lab.few([(), ("--check",)], ("--check",)):  # the step idempotence is the other
         run = converge(server, *options)
         assert (run.code, run.changed) == (0, 0), run.text
 
@@ -341,7 +341,8 @@ def test_what_needs_a_restart_waits_for_leave(server: str) -> None:
     assert process(server) != before
     assert {row["key"]: row["value"] for row in show(server, "CONFIG")}["listen_backlog"] == "256"
     assert converge(server, pgbouncer_restart_allowed=True).code == 0
-    assert converge(server).changed == 0
+    if lab.FULL:
+        assert converge(server).changed == 0
 
 
 def test_a_restart_under_clients_ends_them_and_serves_new_ones(server: str) -> None:
@@ -422,7 +423,8 @@ def test_the_armed_resume_puts_the_former_entries_back_when_their_primary_takes_
     finally:
         lab.run_on(server, "rm", "-f", former, user="root")
     assert converge(server).changed <= 1  # the files are younger than the last reload of the role
-    assert converge(server).changed == 0
+    if lab.FULL:
+        assert converge(server).changed == 0
 
 
 @pytest.mark.parametrize("host", lab.few(HOSTS, "db1"))
