@@ -334,7 +334,9 @@ def switch_over(module: AnsibleModule) -> dict[str, Any]:
     switchover = Switchover(world, job)
     with world:
         try:
-            work = switchover.plan if module.check_mode else switchover.give_back if given["give_back"] else switchover.run
+            work = (
+                switchover.plan if module.check_mode else switchover.give_back if given["give_back"] else switchover.run
+            )
             result = work()
         except StewardError as error:
             error.facts.setdefault("outcome", "aborted")
