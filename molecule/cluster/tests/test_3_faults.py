@@ -115,9 +115,7 @@ SLOW = (candidate_is_killed_while_it_is_promoted, candidate_host_is_lost_while_i
         pytest.param(candidate_is_killed, SOON, "switchover failed", marks=full_only),
         pytest.param(pooler_does_not_answer, SOON, "switchover failed", marks=full_only),
         (candidate_is_killed_while_it_is_promoted, SOON, "never took writes and is fenced"),
-        pytest.param(
-            candidate_host_is_lost_while_it_is_promoted, ARMED, "never took writes and is fenced", marks=full_only
-        ),
+        pytest.param(candidate_host_is_lost_while_it_is_promoted, ARMED, "takes writes again", marks=full_only),
         pytest.param(promotion_is_late, ARMED, "the promotion of", marks=full_only),
         pytest.param(primary_does_not_stop, SOON, "did not stop within", marks=full_only),
         pytest.param(keyboard, SOON, "", marks=full_only),
