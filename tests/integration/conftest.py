@@ -13,21 +13,34 @@ import pytest
 import support
 from psycopg import sql
 from support import Database, Ran, Upgrade
+from xdist.scheduler import LoadScopeScheduling
 
 _numbers = itertools.count(1)
-# They run playbooks on one host of the lab, which bear no other beside them.
-ON_THE_HOST = {"test_bad_input", "test_build"}
+# What two workers may not divide: files whose tests share names or a fixture that takes long to make, and all that run playbooks on the lab's host.
+TOGETHER = {
+    "test_bad_input": "host",
+    "test_build": "host",
+    **{
+        name: name
+        for name in (
+            *("test_alembic_adopt", "test_alembic_bad_input", "test_alembic_revision", "test_alembic_stamp"),
+            *("test_alembic_versions", "test_drift_matrix", "test_foreign_trees", "test_migrations", "test_remedies"),
+            "test_scratch",
+        )
+    },
+}
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say which tests two workers may not divide: those that share a fixture of their module. All others are on their own."""
-    assert isinstance(item, pytest.Function)
-    module = item.module.__name__
-    fixtures = itertools.chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
-    if module in ON_THE_HOST:
-        item.add_marker(pytest.mark.xdist_group("host"))
-    elif any(fixture.scope == "module" for fixture in fixtures):
-        item.add_marker(pytest.mark.xdist_group(module))
+class Scheduling(LoadScopeScheduling):
+    """Give a worker such tests as one piece, and all others one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER.get(Path(nodeid.partition("::")[0]).stem, nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Name the scheduler: the groups of pytest-xdist 3.8 are lost on pytest 9.2."""
+    return Scheduling(config, log)
 
 
 @pytest.fixture

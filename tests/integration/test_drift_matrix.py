@@ -33,7 +33,6 @@ OF_DATABASE = (HERE / "drift_database.sql").read_text()
 PLANTED = (HERE / "drift_planted.sql").read_text()
 MAJORS = (15, 17, 18)
 FULL = os.environ.get("PGSTEWARD_FULL") == "1"
-pytestmark = pytest.mark.xdist_group("test_drift_matrix")  # roles and databases have the same names in all of them
 ROLES = {"owner": "", "reader": "", "writer": "", "super": "SUPERUSER", "low": "LOGIN"}
 CLEAN = "pgsteward_drift_clean"
 
