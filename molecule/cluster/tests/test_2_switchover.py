@@ -11,10 +11,9 @@ import cluster
 import lab
 import plays
 import pytest
-from conftest import FULL
 
-ROUNDS = 10 if FULL else 2  # there and back
-RAW_ROUNDS = 4 if FULL else 1
+ROUNDS = 10 if lab.FULL else 2  # there and back
+RAW_ROUNDS = 4 if lab.FULL else 1
 LONGEST, MEDIAN = 1.0, 0.6
 
 
@@ -50,7 +49,7 @@ def test_clients_do_not_notice(_turn: int, stalls: dict[str, list[float]]) -> No
     cluster.whole()
     assert (report.write_errors, report.read_errors) == (0, 0), report
     assert cluster.lost(report) == []
-    assert report.commits_per_second >= 500 or not FULL, report
+    assert report.commits_per_second >= 500 or not lab.FULL, report
     assert report.write_stall.seconds <= LONGEST, report
     stalls["ours"].append(report.write_stall.seconds)
     stalls["seconds"].append(run.seconds)

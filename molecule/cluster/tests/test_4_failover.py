@@ -6,12 +6,13 @@ import time
 from datetime import datetime
 
 import cluster
+import lab
 import load
 import pytest
-from conftest import FULL, full_only
+from conftest import full_only
 
 TOLD = "/var/tmp/isolated"  # noqa: S108 - on a host of the lab
-WRITABLE = 10.0 if FULL else 15.0  # seconds after the playbook starts; CI has its machine for more than this
+WRITABLE = 10.0 if lab.FULL else 15.0  # seconds after the playbook starts; CI has its machine for more than this
 
 
 def after_start(report: load.Report, started: float) -> float:
