@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -147,25 +147,27 @@ def written(data_directory: Path, segment_bytes: int) -> Written | None:
     return Written(-timeline, Lsn((log << 32) + segment * segment_bytes))
 
 
+def newest(control: ControlData, held: Written | None) -> ControlData:
+    """Return the control data as they will be: of the newest timeline, where the server was promoted since its last checkpoint."""
+    if held is None or held.timeline <= control.timeline:
+        return control
+    return replace(control, timeline=held.timeline, redo=max(held.since, control.redo))
+
+
 _END = re.compile(r"error in WAL record at [0-9A-F]+/[0-9A-F]+: .*? at ([0-9A-F]+/[0-9A-F]+)")
 
 
 def wal_end(bin_directory: Path, data_directory: Path, control: ControlData) -> Lsn | None:
     """Return up to where the server that is stopped has written its WAL, None when that cannot be read.
 
-    pg_waldump reads from the redo location of the last checkpoint on and says at which position the next record is missing. Where the
-    server was promoted since then, it reads the new timeline from its first segment on.
+    pg_waldump reads the timeline of `control` from its redo location on and says at which position the next record is missing.
     """
-    newest = written(data_directory, control.wal_segment_bytes)
-    timeline, start = control.timeline, control.redo
-    if newest and newest.timeline > timeline:
-        timeline, start = newest.timeline, max(newest.since, start)
     command = [
         str(bin_directory / "pg_waldump"),
         "--quiet",
         f"--path={data_directory / 'pg_wal'}",
-        f"--timeline={timeline}",
-        f"--start={start}",
+        f"--timeline={control.timeline}",
+        f"--start={control.redo}",
     ]
     try:
         answer = _run(command, 6 * LIMIT)

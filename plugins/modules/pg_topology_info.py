@@ -228,8 +228,8 @@ def stopped(data_directory: Path, bin_directory: Path | None, wal_end: bool) -> 
     programs = bin_directory or packaged(data_directory)
     try:
         control = _controldata.read(programs, data_directory)
-        end = _controldata.wal_end(programs, data_directory, control) if wal_end else None
         held = _controldata.written(data_directory, control.wal_segment_bytes)
+        end = _controldata.wal_end(programs, data_directory, _controldata.newest(control, held)) if wal_end else None
     except StewardError as error:
         return {"state": STOPPED, "reason": str(error)}
     return {

@@ -10,6 +10,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata im
     ControlData,
     Lsn,
     Written,
+    newest,
     parse,
     read,
     wal_end,
@@ -174,12 +175,26 @@ def test_nothing_written(tmp_path: Path) -> None:
     assert written(tmp_path, 16 << 20) is None
 
 
-def test_wal_end_soon_after_a_promotion(tmp_path: Path) -> None:
-    """The control file is of the time before; the WAL of the new timeline begins later than its redo location."""
+@pytest.mark.parametrize(
+    ("held", "timeline", "redo"),
+    [
+        (None, 9, "1/1602B440"),
+        (Written(9, Lsn.parse("1/10000000")), 9, "1/1602B440"),
+        (Written(10, Lsn.parse("1/18000000")), 10, "1/18000000"),
+        (Written(10, Lsn.parse("1/16000000")), 10, "1/1602B440"),  # the fork is in the segment of the last checkpoint
+    ],
+)
+def test_newest(held: Written | None, timeline: int, redo: str) -> None:
+    found = newest(parse(PRIMARY), held)
+    assert (found.timeline, found.redo) == (timeline, Lsn.parse(redo))
+
+
+def test_wal_end_reads_the_timeline_that_it_is_asked_for(tmp_path: Path) -> None:
+    """A rejoin compares timeline by timeline: the WAL of a later one says nothing of an earlier one."""
     (tmp_path / "pg_waldump").write_text(f"#!/bin/sh\necho $* >{tmp_path}/asked\n")
     (tmp_path / "pg_waldump").chmod(0o755)
     (tmp_path / "main" / "pg_wal").mkdir(parents=True)
     for name in ("0000000A0000000100000018", "0000000A.history"):
         (tmp_path / "main" / "pg_wal" / name).touch()
     wal_end(tmp_path, tmp_path / "main", parse(PRIMARY))
-    assert (tmp_path / "asked").read_text().split()[2:] == ["--timeline=10", "--start=1/18000000"]
+    assert (tmp_path / "asked").read_text().split()[2:] == ["--timeline=9", "--start=1/1602B440"]
