@@ -18,6 +18,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._connection imp
     secrets_of,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._quoting import literal
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import KINDS, Objects, Scope, Snapshot, limit
 
 if TYPE_CHECKING:
@@ -101,22 +102,28 @@ class Reading:
     pooled: bool
 
 
-def read(connection: psycopg.Connection[Any], place: Place, scope: Scope | None = None) -> Reading:
+def read(
+    connection: psycopg.Connection[Any], place: Place, scope: Scope | None = None, moment: str | None = None
+) -> Reading:
     """Return the snapshot of a database, limited to scope.
 
     The connection is in autocommit mode; all is read in one transaction, so a pooler that keeps transactions whole may stand
-    between, and a standby answers as well. Raises StewardError.
+    between, and a standby answers as well. moment: a snapshot that another transaction has exported. Raises StewardError.
     """
-    reading, _catalog = read_whole(connection, place, scope or Scope())
+    reading, _catalog = read_whole(connection, place, scope or Scope(), moment)
     return reading
 
 
-def read_whole(connection: psycopg.Connection[Any], place: Place, scope: Scope) -> tuple[Reading, Catalog]:
+def read_whole(
+    connection: psycopg.Connection[Any], place: Place, scope: Scope, moment: str | None = None
+) -> tuple[Reading, Catalog]:
     """Return what read does, and what it was made from."""
     connection.prepare_threshold = None
     with _one_line(place):
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
+            if moment is not None:
+                connection.execute(f"SET TRANSACTION SNAPSHOT {literal(moment)}".encode())
             connection.execute(SETTINGS)
             version = int(_value(connection, "SELECT pg_catalog.current_setting('server_version_num')", {}))
             if version < OLDEST * 10000:

@@ -70,8 +70,8 @@ class Store(Protocol):
 
     def __str__(self) -> str: ...
 
-    def features(self) -> Features:
-        """Make sure that files can be written and read, and return what the store does by itself."""
+    def features(self, dry: bool = False) -> Features:
+        """Make sure that files can be written and read, and return what the store does by itself. dry: without trying to write."""
         ...
 
     def items(self, prefix: str = "") -> list[Item]:
@@ -138,10 +138,12 @@ class LocalStore:
     def __str__(self) -> str:
         return str(self.root)
 
-    def features(self) -> Features:
+    def features(self, dry: bool = False) -> Features:
         with _told(self.root):
-            _make(self.root)
-        if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
+            if not dry:
+                _make(self.root)
+            place = next(path for path in (self.root, *self.root.parents) if path.exists())
+        if not place.is_dir() or not os.access(place, os.R_OK | os.W_OK | os.X_OK):
             raise StewardError(f"{self.root} cannot be written by this account: give it the directory")
         return Features()
 
@@ -166,7 +168,7 @@ class LocalStore:
     def upload(self, key: str, path: Path) -> Stored:
         sink = self.sink(key)
         try:
-            with path.open("rb") as stream:
+            with _told(path), path.open("rb") as stream:
                 while data := stream.read(CHUNK):
                     sink.write(data)
         except BaseException:

@@ -270,12 +270,13 @@ class S3Store:
 
     # What is there
 
-    def features(self) -> Features:
+    def features(self, dry: bool = False) -> Features:
         """Look and write once, without leaving anything: an upload is begun and given up."""
         self.call("cannot list files", "list_objects_v2", patient=False, Prefix=self.full(""), MaxKeys=1)
-        probe = self.full(".pgsteward-write-check")
-        begun = self.call("cannot write", "create_multipart_upload", patient=False, Key=probe, **self._written_with())
-        self.call("cannot write", "abort_multipart_upload", patient=False, Key=probe, UploadId=begun["UploadId"])
+        if not dry:
+            probe = self.full(".pgsteward-write-check")
+            begun = self.call("cannot write", "create_multipart_upload", patient=False, Key=probe)
+            self.call("cannot write", "abort_multipart_upload", patient=False, Key=probe, UploadId=begun["UploadId"])
         notes = []
         versioning, problem = self._ask("get_bucket_versioning", lambda said: said.get("Status"))
         if versioning != "Enabled":

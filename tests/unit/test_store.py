@@ -97,10 +97,16 @@ def test_no_space_left(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> No
         sink.finish()
 
 
+def test_a_dry_look_makes_nothing(store: LocalStore, tmp_path: Path) -> None:
+    store.features(dry=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StewardError, match="file"):
-        LocalStore(tmp_path / "file" / "dumps").features()
+    for dry in (True, False):
+        with pytest.raises(StewardError, match="file"):
+            LocalStore(tmp_path / "file" / "dumps").features(dry)
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,12 @@ def test_a_wrong_secret_is_not_tried_twice() -> None:
     assert memory.calls == ["list_objects_v2"]
 
 
+def test_a_dry_look_writes_nothing() -> None:
+    memory = Memory()
+    store_of(memory).features(dry=True)
+    assert [name for name in memory.calls if not name.startswith(("list", "get"))] == []
+
+
 def test_a_bucket_that_cannot_be_written() -> None:
     memory = Memory()
     memory.fail = {"create_multipart_upload": [answer("AccessDenied", 403)]}

@@ -1,0 +1,149 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Running the tools of a dump: which ones there are, what they are told beside their command line, and the bytes that go in and out."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_plan as plan
+from ansible_collections.pgsteward.postgres.plugins.module_utils._children import bound_to_parent
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, mask, secrets_of
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
+from ansible_collections.pgsteward.postgres.plugins.module_utils._store import CHUNK
+
+PATTERNS = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin")  # Debian; PGDG on RHEL
+_F_SETPIPE_SZ = 1031  # linux/fcntl.h
+PROGRAM_LIMIT = 30.0  # seconds for a tool to say its version
+
+Take = Callable[[bytes], None]
+
+
+def find_tools(server_major: int, bin_directory: Path | None = None, root: Path = Path("/")) -> plan.Tools:
+    """Return the tools of this host that fit a server; raises StewardError when none do."""
+    if bin_directory is not None:
+        directories = [bin_directory]
+    else:
+        directories = sorted(path for pattern in PATTERNS for path in root.glob(pattern))
+        on_path = shutil.which("pg_dump")
+        directories += [Path(on_path).parent] if on_path else []
+    return plan.choose([tools for directory in directories if (tools := _look(directory))], server_major)
+
+
+def _look(directory: Path) -> plan.Tools | None:
+    if not all(os.access(directory / program, os.X_OK) for program in plan.PROGRAMS):
+        return None
+    try:
+        said = subprocess.run(
+            [directory / "pg_dump", "--version"], capture_output=True, text=True, check=False, timeout=PROGRAM_LIMIT
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return plan.tools_of(directory, said.stdout)
+
+
+class Programs:
+    """The tools on one place: they get its password by a pass file that only this account may read."""
+
+    def __init__(self, place: Place, private: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.place = place
+        passfile = private / "pgpass"
+        if place.password:
+            passfile.touch(mode=0o600)
+            passfile.write_text(plan.pass_line(place.password), encoding="utf-8")
+        self.environment = plan.environment(place, os.environ, passfile, settings)
+
+    def stream(self, command: Sequence[str], take: Take) -> tuple[str, ...]:
+        """Hand the output of a tool on, piece by piece; return its warnings. Raises StewardError when it fails."""
+        with tempfile.TemporaryFile() as errors, self._running(command, errors, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None  # noqa: S101  # PIPE
+            _widen(process.stdout)
+            while data := process.stdout.read(CHUNK):
+                take(data)
+            return self._ended(command, process, errors)
+
+    def capture(self, command: Sequence[str]) -> tuple[bytes, tuple[str, ...]]:
+        """Return the output of a tool, and its warnings."""
+        held: list[bytes] = []
+        warnings = self.stream(command, held.append)
+        return b"".join(held), warnings
+
+    def feed(self, command: Sequence[str], chunks: Iterable[bytes]) -> tuple[str, ...]:
+        """Give a tool its input, piece by piece; return its warnings."""
+        with tempfile.TemporaryFile() as errors, self._running(command, errors, stdin=subprocess.PIPE) as process:
+            assert process.stdin is not None  # noqa: S101  # PIPE
+            _widen(process.stdin)
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and says why itself
+                for data in chunks:
+                    view = memoryview(data)
+                    while view:
+                        view = view[process.stdin.write(view) :]
+                process.stdin.close()
+            return self._ended(command, process, errors)
+
+    def _ended(self, command: Sequence[str], process: subprocess.Popen[bytes], errors: IO[bytes]) -> tuple[str, ...]:
+        status = process.wait()
+        errors.seek(0)
+        said = mask(errors.read().decode("utf-8", "replace"), secrets_of(self.place))
+        if status < 0:
+            raise StewardError(f"{Path(command[0]).name} was ended by {signal.Signals(-status).name}")
+        if status:
+            raise StewardError(plan.last_words(Path(command[0]).name, said))
+        return plan.warnings_of(said)
+
+    @contextmanager
+    def _running(
+        self,
+        command: Sequence[str],
+        errors: IO[bytes],
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a tool that ends when we do, and is ended when we fail."""
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=errors,
+                cwd="/",
+                env=self.environment,
+                bufsize=0,
+                preexec_fn=bound_to_parent(signal.SIGTERM),
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StewardError(f"{command[0]} cannot be run: {error}") from None
+        try:
+            yield process
+        finally:
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(PROGRAM_LIMIT)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold what we read at once; the kernel may say no."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(pipe.fileno(), _F_SETPIPE_SZ, CHUNK)
+
+
+def zstd_program() -> str | None:
+    """Return where zstd is, None where it is not."""
+    return shutil.which("zstd")
