@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._store import C
 PATTERNS = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin")  # Debian; PGDG on RHEL
 _F_SETPIPE_SZ = 1031  # linux/fcntl.h
 PROGRAM_LIMIT = 30.0  # seconds for a tool to say its version
+
+YOUNG = 5.0  # seconds
+_PRIVATE = ".private-"
 
 Take = Callable[[bytes], None]
 
@@ -49,6 +53,37 @@ def _look(directory: Path) -> plan.Tools | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return plan.tools_of(directory, said.stdout)
+
+
+@contextmanager
+def private_directory(staging: Path) -> Iterator[Path]:
+    """Give a directory below the staging directory for pass files and the like; what killed runs have left of theirs goes."""
+    try:
+        staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in staging.glob(f"{_PRIVATE}*"):
+            _remove_abandoned(left)
+        directory = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=staging))
+    except OSError as error:
+        raise StewardError(f"the staging directory {staging} cannot be used: {error.strerror}") from None
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Remove a directory whose lock nobody holds; one that is just being made is not locked yet, and young."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - directory.stat().st_mtime > YOUNG:
+                shutil.rmtree(directory, ignore_errors=True)
+        finally:
+            os.close(descriptor)
 
 
 class Programs:
