@@ -148,7 +148,7 @@ class LocalStore:
         return Features()
 
     def items(self, prefix: str = "") -> list[Item]:
-        start = (self.root / prefix).parent if not prefix.endswith("/") else self.root / prefix
+        start = self.root / prefix.rpartition("/")[0]
         found = []
         with _told(self.root):
             for parent, directories, names in os.walk(start, onerror=_raise_unless_absent):

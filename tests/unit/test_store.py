@@ -68,12 +68,12 @@ def test_two_writers_of_one_file(store: LocalStore) -> None:
 
 
 def test_upload_and_remove(store: LocalStore, tmp_path: Path) -> None:
-    file = tmp_path / "toc.dat"
+    file = tmp_path / "toc.dat"  # beside the store, and no part of it
     file.write_bytes(b"toc")
     key = "orders/backup_lab_20260131_020005/toc.dat"
     assert store.upload(key, file).sha256 == _store.digest_of(file)
     assert [item.key for item in store.items("orders/")] == [key]
-    assert store.items("order") == store.items("orders/backup_lab")
+    assert store.items() == store.items("order") == store.items("orders/backup_lab")
     assert store.items("other/") == []
     store.remove(key)
     store.remove(key)
