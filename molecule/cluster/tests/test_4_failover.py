@@ -210,6 +210,37 @@ def test_rejoin_by_a_new_copy_when_pg_rewind_cannot() -> None:
     cluster.whole()
 
 
+@full_only
+@pytest.mark.usefixtures("healed")
+def test_a_standby_that_got_further_than_the_new_primary_is_named_and_comes_back() -> None:
+    """It was cut off when the other one, which lay behind, had to take over."""
+    before = cluster.primary()
+    behind, ahead = sorted(cluster.followers())
+    receiver = cluster.on(behind, "pgrep", "-f", "postgres: .*walreceiver")
+    cluster.on(behind, "kill", "-STOP", receiver)
+    cluster.ask(before, "CREATE TABLE further AS SELECT generate_series(1, 1000)", cluster.DATABASE)
+    there = "SELECT pg_catalog.to_regclass('further')"
+    cluster.until(lambda: cluster.ask(ahead, there, cluster.DATABASE), 10, f"{ahead} has what {behind} lacks")
+    cluster.isolate(ahead)
+    cluster.crash(before)
+    cluster.on(behind, "kill", "-KILL", receiver)
+    run = cluster.play("failover", confirm=f"{ahead},{before}")
+    assert run.code == 0, run.text
+    assert cluster.writable() == [behind]
+    cluster.reconnect(ahead)
+    named = cluster.play("site")
+    words = " ".join(named.text.split())
+    assert named.code != 0
+    assert f"{ahead} does not stream from {behind}, its data are as before" in words, named.text
+    assert f"rejoin with -e node={ahead}" in words
+    assert cluster.ask(ahead, there, cluster.DATABASE) == "further"
+    back = cluster.play("rejoin", node=ahead)
+    assert back.code == 0, back.text
+    assert "kept in" in " ".join(back.text.split()), back.text
+    assert cluster.followers() == {ahead}
+    assert cluster.ask(ahead, there, cluster.DATABASE) == ""
+
+
 def test_a_second_rejoin_changes_nothing() -> None:
     node = sorted(cluster.followers())[0]
     run = cluster.play("rejoin", node=node)
