@@ -8,6 +8,7 @@ change places by renames. So a restore that fails, or is killed, leaves what was
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -15,7 +16,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._restore_target
 LIMIT = 7 * 86400.0  # seconds for a restore
 NEW, UNDONE = ".restoring", ".undone"  # what is not complete yet, and what was given up; both go away by themselves
 TABLESPACES = "pg_tblspc"
+MARK = "restore.json"  # lies in every directory that is made for a server beside the live one
 # What a server of another time must not bring along, and what a running one leaves behind.
 _NOT_COPIED = frozenset({standby_data.WAL, "postmaster.pid", "postmaster.opts"})
 # Configuration that some platforms keep among the data: that of today is kept.
@@ -165,16 +167,14 @@ def places(request: Request, plan: Plan) -> list[Path]:
 
 
 def in_place_finding(request: Request, plan: Plan) -> str | None:
-    """Return why a restore in place cannot keep what is there aside, None when it can."""
-    if _postmaster.find(request.data_directory):
-        return f"a server runs in {request.data_directory}: stop it first"
+    """Return why a restore in place cannot keep what is there aside, None when it can, once the server is stopped."""
     mounts = [str(place) for place in places(request, plan) if place.is_mount()]
     if mounts:
         return (
             f"{' and '.join(mounts)} is a file system of its own, so what it holds cannot be kept aside: restore beside it, or put the data into"
             " a directory of it"
         )
-    return None
+    return _restore_plan.room_finding(needs(request, plan))
 
 
 def needs(request: Request, plan: Plan) -> list[Need]:
@@ -248,7 +248,9 @@ def in_place(request: Request, plan: Plan, now: float) -> dict[str, Any]:
     Raises StewardError, and then what was there is as it was.
     """
     data, backrest = request.data_directory, request.backrest
-    finding = in_place_finding(request, plan) or _restore_plan.room_finding(needs(request, plan))
+    if _postmaster.find(data):
+        raise StewardError(f"a server runs in {data}: stop it first")
+    finding = in_place_finding(request, plan)
     if finding:
         raise StewardError(finding)
     begun, news = time.monotonic(), {place: _named(place, NEW) for place in places(request, plan)}
@@ -468,18 +470,55 @@ def _remove(path: Path) -> None:
 # Beside everything else
 
 
-def beside(request: Request, plan: Plan, base: Path) -> dict[str, Any]:
+def beside_finding(base: Path, plan: Plan) -> str | None:
+    """Return why nothing can be restored there, None when it can. What a run that was killed has left is no hindrance."""
+    held = beside_mark(base)
+    if held is None and base.exists() and any(base.iterdir()):
+        return f"{base} holds something that no restore has made: name another port"
+    if held is not None and held.get("complete"):
+        return f"there is a restored server at {base} already ({held['target']}, since {held['at']}): remove it first, by state=absent"
+    return _restore_plan.room_finding([Need(base, plan.backup.size)])
+
+
+def beside_mark(base: Path) -> dict[str, Any] | None:
+    """Return what is noted in a directory that a restore has made, None for any other one."""
+    text = _owned_file.read(base / MARK)
+    return json.loads(text) if text else None
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep others away from a directory that is being made or removed; raises StewardError when somebody else is at it."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StewardError(f"another run is at work in {path}: wait for its end") from None
+        yield
+
+
+def beside(request: Request, plan: Plan, base: Path, now: float) -> dict[str, Any]:
     """Restore into a directory below `base`, with tablespaces there; return what was done. Nothing that is live is touched.
 
     data_directory of the request is below base. Raises StewardError, and then base is gone again.
     """
-    finding = _restore_plan.room_finding([Need(base, plan.backup.size)])
+    with alone(base):
+        return _beside(request, plan, base, now)
+
+
+def _beside(request: Request, plan: Plan, base: Path, now: float) -> dict[str, Any]:
+    finding = beside_finding(base, plan)
     if finding:
         raise StewardError(finding)
     begun = time.monotonic()
+    note = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)), "complete": False, **plan.as_facts()}
     try:
         with _owned(request.backrest.owner) as owner:
-            for directory in (base, request.data_directory, base / "lock", base / "spool", base / "socket"):
+            _remove(base)
+            _make(base, owner)
+            _owned_file.write(base / MARK, json.dumps(note, indent=1) + "\n")
+            for directory in (request.data_directory, base / "lock", base / "spool", base / "socket"):
                 _make(directory, owner)
             tablespaces = {oid: base / "tablespaces" / str(oid) for oid in plan.tablespaces}
             for directory in tablespaces.values():
@@ -487,21 +526,18 @@ def beside(request: Request, plan: Plan, base: Path) -> dict[str, Any]:
                 _make(directory, owner)
             done = _run(request, plan, request.data_directory, tablespaces, base)
             (request.data_directory / "tablespace_map").unlink(missing_ok=True)
+            _owned_file.write(base / MARK, json.dumps({**note, "complete": True}, indent=1) + "\n")
     except BaseException:
         _remove(base)
         raise
     return {**done, "seconds": round(time.monotonic() - begun, 2)}
 
 
-def remove_beside(base: Path, marks: Sequence[str]) -> bool:
-    """Remove a directory that beside() has made, known by one of the files that lie in it; tell whether there was one.
-
-    Raises StewardError for a directory of anybody else.
-    """
+def remove_beside(base: Path) -> bool:
+    """Remove a directory that beside() has made; tell whether there was one. Raises StewardError for a directory of anybody else."""
     if not base.exists():
         return False
-    names = {path.name for path in base.iterdir()}
-    if names and not names & set(marks):
+    if beside_mark(base) is None and any(base.iterdir()):
         raise StewardError(f"{base} was not made by a restore: it is left alone")
     if _postmaster.find(base / "data"):
         raise StewardError(f"a server runs in {base / 'data'}: stop it first")

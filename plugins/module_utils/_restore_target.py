@@ -154,8 +154,8 @@ class Backup:
 
     @property
     def usable_from(self) -> float:
-        """Return the time from which on it can be recovered to; the repository notes whole seconds."""
-        return self.ended + 1
+        """Return the time from which on it can be recovered to."""
+        return self.ended + wal.WHOLE
 
 
 @dataclass(frozen=True)
@@ -427,7 +427,7 @@ def _ends(target: Target, source: Source, segment_bytes: int, bounds: str) -> No
     if target.at is None:
         return
     until = source.archive.segments[last[1]] if last else None
-    if until is not None and target.at > until:
+    if until is not None and target.at > until + wal.WHOLE:
         raise StewardError(
             f"target {target} is after the window, as the newest WAL was archived at {moment(until)} and recovery would end before it: {bounds}."
             " The target latest restores all of it"

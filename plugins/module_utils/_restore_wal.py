@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.pgsteward.postgres.plugins.module_utils._controldata import Lsn
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
+WHOLE = 1.0  # repositories note times in whole seconds, cut off
 SEGMENT_BYTES = 16 << 20  # unless a cluster was made with another size
 _SIZES = tuple(1 << power for power in range(20, 31))  # what initdb takes, 1 MB to 1 GB
 _NAME = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
@@ -213,6 +214,6 @@ def gap(walked: Iterable[Step], at: float | None = None, certain: bool = True) -
         if step.archived is None:
             if at is None:
                 return Gap(step.name, certain)
-            return Gap(step.name, before is None or before.archived is None or before.archived < at)
+            return Gap(step.name, before is None or before.archived is None or before.archived + WHOLE <= at)
         before = step
     return None

@@ -484,14 +484,21 @@ def test_beside_and_away_again(host: Host) -> None:
     host.repository.tablespaces[16400] = str(host.root / "space")
     request = replace(host.request(), data_directory=base / "data")
     plan = _restore.make_plan(request, NOW, in_place=False)
-    _restore.beside(request, plan, base)
+    _restore.beside(request, plan, base, NOW)
     assert (base / "data/base").read_text() == "restored\n"
     assert (base / "data/pg_tblspc/16400").readlink() == base / "tablespaces/16400"
     assert (base.stat().st_mode & 0o777, (base / "data").stat().st_mode & 0o777) == (0o700, 0o700)
     assert (host.data / "base").read_text() == "former\n"
-    assert _restore.remove_beside(base, ["data"])
+    with pytest.raises(
+        StewardError,
+        match=r"there is a restored server at .*5440 already \(the end of the archive, since 2026-10-01T12:00:00Z\)",
+    ):
+        _restore.beside(request, plan, base, NOW)
+    (base / "restore.json").write_text('{"complete": false}')  # a run that was killed
+    _restore.beside(request, plan, base, NOW)
+    assert _restore.remove_beside(base)
     assert not base.exists()
-    assert not _restore.remove_beside(base, ["data"])
+    assert not _restore.remove_beside(base)
 
 
 @root_only
@@ -500,11 +507,13 @@ def test_beside_that_fails_leaves_nothing(host: Host) -> None:
     host.repository.fails = "[041]: no space left on device"
     request = replace(host.request(), data_directory=base / "data")
     with pytest.raises(StewardError, match=r"no space left on device"):
-        _restore.beside(request, _restore.make_plan(request, NOW, in_place=False), base)
+        _restore.beside(request, _restore.make_plan(request, NOW, in_place=False), base, NOW)
     assert not base.exists()
 
 
-def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+@root_only
+def test_a_directory_of_somebody_else_is_left_alone(host: Host, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
+    assert "holds something that no restore has made" in str(_restore.beside_finding(tmp_path, host.plan()))
     with pytest.raises(StewardError, match=r"was not made by a restore"):
-        _restore.remove_beside(tmp_path, ["restore.json"])
+        _restore.remove_beside(tmp_path)
