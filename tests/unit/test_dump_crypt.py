@@ -85,6 +85,7 @@ def test_damage_is_found(damage: str) -> None:
         (b"", (KEY,), "x.enc is no encrypted dump of ours, or was cut short: it has 0 bytes"),
         (b"-- PostgreSQL database dump, and a lot more of it", (KEY,), "x.enc is no encrypted dump of ours"),
     ],
+    ids=["another key", "empty", "plain"],
 )
 def test_what_cannot_be_opened(data: bytes, keys: tuple[crypt.Key, ...], words: str) -> None:
     with pytest.raises(StewardError) as caught:
