@@ -51,11 +51,12 @@ SELECT json_build_object(
 FROM pg_database d WHERE d.datname = current_database()
 """
 
-# What has rows of its own that a dump holds. Tables of extensions are the extensions' own, and unlogged ones have none on a standby.
+# What has rows of its own that a dump holds. Tables of extensions are the extensions' own, unlogged ones have none on a standby, and
+# materialized views are filled anew.
 _TABLES = """
 SELECT coalesce(json_agg(json_build_array(n.nspname, c.relname) ORDER BY n.nspname, c.relname), '[]')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE (c.relkind = 'r' OR (c.relkind = 'm' AND c.relispopulated)) AND c.relpersistence <> 't'
+WHERE c.relkind = 'r' AND c.relpersistence <> 't'
   AND n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_')
   AND (c.relpersistence = 'p' OR NOT pg_is_in_recovery())
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
