@@ -41,7 +41,7 @@ _REMEDIES = (
         "ended before configured recovery target",
         "the target is not in the WAL that could be read: aim earlier, or at latest for all there is",
     ),
-    ("before consistent recovery point", "the backup was not complete by then: begin with an older one (set=…)"),
+    ("before consistent recovery point", "the backup was not complete by then: begin with an older one (backup=…)"),
     ("is not a child of this server's history", "name the timeline on which the backup was taken (timeline=…)"),
     ("insufficient parameter settings", "raise the settings that the log names to what the primary had then"),
     ("No space left on device", "make room"),

@@ -37,6 +37,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._restore_target
     IMMEDIATE,
     LATEST,
     POINTED,
+    Stanza,
     Target,
     Wish,
 )
@@ -53,7 +54,11 @@ _CONFIGURATION = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf", "conf.d")
 
 @dataclass(frozen=True)
 class Request:
-    """What to restore where. wal_directory: where the WAL is kept apart. processes: how many transfer at a time."""
+    """What to restore where.
+
+    wal_directory: where the WAL is kept apart. processes: how many transfer at a time. foreign: system identifier of another cluster whose
+    data may be put aside.
+    """
 
     backrest: Backrest
     target: Target
@@ -63,6 +68,7 @@ class Request:
     wal_directory: Path | None = None
     processes: int = 2
     limit: float = LIMIT
+    foreign: str | None = None
 
 
 # The command line
@@ -123,7 +129,7 @@ def restore_command(request: Request, scratch: Path | None) -> str:
 # What is on the host
 
 
-def local_segments(request: Request, system_identifier: str | None = None) -> dict[str, float]:
+def local_segments(request: Request, system_identifier: str) -> dict[str, float]:
     """Return the segments that a server which is stopped has written, and when: of those some may not be archived.
 
     Nothing where its control file cannot be read, is of another cluster, or does not lead to the end of its WAL.
@@ -134,7 +140,7 @@ def local_segments(request: Request, system_identifier: str | None = None) -> di
     except StewardError:
         return {}
     held = _controldata.written(data, control.wal_segment_bytes)
-    if held is None or system_identifier not in (None, control.system_identifier):
+    if held is None or control.system_identifier != system_identifier:
         return {}
     newest = _controldata.newest(control, held)
     end = _controldata.wal_end(request.bin_directory, data, newest)
@@ -201,17 +207,20 @@ def needs(request: Request, plan: Plan) -> list[Need]:
 
 def make_plan(request: Request, now: float, in_place: bool) -> Plan:
     """Return the plan of a restore; raises StewardError where it cannot be done. Reads only."""
+
+    def here(stanza: Stanza) -> Mapping[str, float]:
+        found = _identifier(request) if in_place else None
+        if found not in (None, stanza.system_identifier, request.foreign):
+            raise StewardError(
+                f"the stanza {stanza.name!r} is of another cluster (system identifier {stanza.system_identifier}) than what is in"
+                f" {request.data_directory} ({found}): name the right stanza; or, where these data are to go aside for it, confirm {found} as"
+                " well"
+            )
+        running = _postmaster.find(request.data_directory) is not None
+        return local_segments(request, stanza.system_identifier) if in_place and not running else {}
+
     major = _restore_plan.major_of(request.backrest, request.bin_directory)
-    server = _postmaster.find(request.data_directory) if in_place else None
-    local = local_segments(request) if in_place and server is None else {}
-    plan = _restore_plan.make(request.backrest, request.target, request.wish, now, major, local)
-    identifier = _identifier(request) if in_place else None
-    if identifier not in (None, plan.stanza.system_identifier):
-        raise StewardError(
-            f"the stanza {plan.stanza.name!r} is of another cluster (system identifier {plan.stanza.system_identifier}) than"
-            f" {request.data_directory} ({identifier}): name the right stanza"
-        )
-    return plan
+    return _restore_plan.make(request.backrest, request.target, request.wish, now, major, here)
 
 
 def _identifier(request: Request) -> str | None:
@@ -375,7 +384,10 @@ def _change_places(request: Request, plan: Plan, news: Mapping[Path, Path], now:
         "backup": plan.backup.label,
         "repository": plan.backup.repository,
         "target": str(plan.target),
+        "target_type": plan.target.kind,
+        "end": str(plan.end) if plan.end is not None else None,
         "timeline": plan.timeline,
+        "from_timeline": plan.backup.timeline,
         "places": [str(place) for place in news],
         "aside": {str(place): str(aside) for place, aside in asides.items()},
     }

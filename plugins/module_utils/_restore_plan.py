@@ -8,7 +8,7 @@ import fcntl
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,19 +89,26 @@ class Plan:
 
 
 def make(
-    backrest: Backrest, target: Target, wish: Wish, now: float, major: int | None, local: Mapping[str, float]
+    backrest: Backrest,
+    target: Target,
+    wish: Wish,
+    now: float,
+    major: int,
+    here: Callable[[Stanza], Mapping[str, float]],
 ) -> Plan:
     """Return the plan of a restore; raises StewardError with why it cannot reach its target.
 
-    major: version of the server that is to run there. local: segments on this host and when they were written; the archive's come first.
+    major: version of the server that is to run there. here: says which segments of a stanza's cluster are on this host and when they were
+    written; those of the archive come first.
     """
     backrest.refuse_old()
     stanza = backrest.stanza_facts()
-    if major is not None and stanza.version != str(major):
+    if stanza.version != str(major):
         raise StewardError(
             f"the backups of {stanza.name!r} are of PostgreSQL {stanza.version}, and the server here is {major}: restore where there is a"
             f" server of version {stanza.version}"
         )
+    local = here(stanza)
     sources, problems = source_of.look_everywhere(backrest, stanza, target, wish, local)
     backup, chosen = aim.choose(stanza, target, sources, wish, now)
     chosen = source_of.complete(backrest, stanza, chosen, backup, target)

@@ -64,6 +64,9 @@ options:
   bin_directory:
     description: Directory of the server's programs. Required with O(state=restored), and with O(state=undone) in place.
     type: path
+  foreign:
+    description: System identifier of another cluster whose data are in O(data_directory) and may be put aside, as after the loss of all hosts.
+    type: str
   wal_directory:
     description: Where the server keeps its WAL, when apart. It stays apart where it was.
     type: path
@@ -246,6 +249,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "repository_time": {"type": "str"},
     "data_directory": {"type": "path"},
     "bin_directory": {"type": "path"},
+    "foreign": {"type": "str"},
     "wal_directory": {"type": "path"},
     "beside": {"type": "path"},
     "port": {"type": "int"},
@@ -274,6 +278,7 @@ def request_of(given: dict[str, Any]) -> _restore.Request:
         wal_directory=Path(given["wal_directory"]) if given["wal_directory"] else None,
         processes=given["processes"],
         limit=given["timeout"],
+        foreign=given["foreign"] or None,
     )
 
 

@@ -121,7 +121,7 @@ def test_the_wait() -> None:
             "FATAL: recovery ended before configured recovery target was reached",
             "the target is not in the WAL that could be read: aim earlier",
         ),
-        ("FATAL: requested recovery stop point is before consistent recovery point", "begin with an older one (set=…)"),
+        ("FATAL: requested recovery stop point is before consistent recovery point", "begin with an older one (backup=…)"),
         (
             "FATAL: requested timeline 3 is not a child of this server's history",
             "name the timeline on which the backup was taken",

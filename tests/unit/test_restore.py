@@ -272,14 +272,16 @@ def test_features_that_the_version_lacks(host: Host) -> None:
 def test_the_stanza_of_another_cluster(host: Host) -> None:
     text = (host.programs / "pg_controldata").read_text().replace(IDENTIFIER, "42")
     (host.programs / "pg_controldata").write_text(text)
-    with pytest.raises(StewardError, match=r"the stanza 'lab' is of another cluster"):
+    with pytest.raises(StewardError, match=r"the stanza 'lab' is of another cluster .* confirm 42 as well"):
         host.plan()
+    (host.data / "pg_wal" / name(10)).write_text("of the other one")
+    assert host.plan(foreign="42").local == ()
 
 
 @root_only
 def test_another_version_of_the_server(host: Host) -> None:
     with pytest.raises(StewardError, match=r"are of PostgreSQL 17, and the server here is 15"):
-        _restore_plan.make(host.request().backrest, target_of("latest"), Wish(), NOW, 15, {})
+        _restore_plan.make(host.request().backrest, target_of("latest"), Wish(), NOW, 15, lambda _stanza: {})
 
 
 @pytest.mark.parametrize(

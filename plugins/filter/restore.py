@@ -1,0 +1,32 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The filters of restores: what the operator asks for, and on which host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _restore_request as request
+
+
+def restore_request(asked: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is asked for, and what is wrong with it."""
+    return request.read(asked, known)
+
+
+def restore_place(asked: Mapping[str, Any], topology: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:
+    """Return the host of a restore in place, who is silent, and what is wrong with that."""
+    return request.place_of(asked, topology, hosts)
+
+
+def restore_silence(silent: Sequence[str], confirmed: Sequence[str]) -> list[str]:
+    """Return why nothing may be restored while some servers do not answer."""
+    return request.silent_findings(silent, confirmed)
+
+
+class FilterModule:
+    """The filters of this file, each documented in a file of its name."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return filter names and functions."""
+        return {function.__name__: function for function in (restore_request, restore_place, restore_silence)}
