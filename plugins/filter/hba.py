@@ -1,11 +1,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The filters of the role pg_hba: what is wrong with its inputs, and the rules that they make."""
+"""The filters of the role pg_hba: what is wrong with its inputs, and the rules and maps that they make."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils._hba import assemble, findings
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _hba, _ident
+
+
+def findings(inputs: Mapping[str, Any]) -> list[str]:
+    """Return one line for each thing that is wrong with rules and maps."""
+    return _hba.findings(inputs) or _ident.findings(inputs)
 
 
 class FilterModule:
@@ -13,4 +19,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return filter names and functions."""
-        return {"hba_findings": findings, "hba_rules": assemble}
+        return {"hba_findings": findings, "hba_maps": _ident.assemble, "hba_rules": _hba.assemble}

@@ -89,7 +89,8 @@ def put(files: Files, certificate: str, key: str | None, authority: str | None, 
 def issue(directory: Path, given: Mapping[str, Any], host: str) -> dict[str, Any]:
     """Sign a certificate by the authority in `directory`, which is made or renewed when needed; return the module's result.
 
-    given: `public_key`, `common_name`, `names`, `days`, `authority_name`, and `trusted`, the authority that the server knows.
+    given: `public_key`, `common_name`, `names`, `days`, `authority_name`, `trusted`, the authority that the server knows, and `client`, whether it
+    connects to others by the certificate as well.
     """
     _need_library()
     make_directory(directory)
@@ -108,8 +109,8 @@ def issue(directory: Path, given: Mapping[str, Any], host: str) -> dict[str, Any
             _owned_file.write(key_file, key, mode=KEY_MODE, owner=(0, 0))
         if authority != before:
             _owned_file.write(certificate_file, authority, mode=CERTIFICATE_MODE, owner=(0, 0))
-    names = given["names"]
-    signed = pem.sign(authority, key, given["public_key"], given["common_name"], names, given["days"], _now())
+    asked = (given["public_key"], given["common_name"], given["names"], given["days"])
+    signed = pem.sign(authority, key, *asked, _now(), client=given.get("client", False))
     renewed = before is not None and authority != before
     return {
         "changed": True,

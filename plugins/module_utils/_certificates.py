@@ -167,16 +167,28 @@ def authority_for(key: str, certificate: str | None, name: str, days: int, now: 
 
 
 def sign(
-    authority: str, key: str, public_key: str, common_name: str, alternatives: Sequence[str], days: int, now: datetime
+    authority: str,
+    key: str,
+    public_key: str,
+    common_name: str,
+    alternatives: Sequence[str],
+    days: int,
+    now: datetime,
+    *,
+    client: bool = False,
 ) -> str:
-    """Return a server's certificate of `days` days for its `public_key` (PEM) and the names and addresses `alternatives`."""
+    """Return a server's certificate of `days` days for its `public_key` (PEM) and the names and addresses `alternatives`.
+
+    client: it serves towards other servers as well, which know the one who connects by it.
+    """
     issuer, signer = certificates(authority)[0], private_key(key)
     subject = serialization.load_pem_public_key(public_key.encode())
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH] + ([ExtendedKeyUsageOID.CLIENT_AUTH] if client else [])
     builder = _builder(_name(common_name), issuer.subject, subject, now, now + timedelta(days=days))
     for extension, critical in (
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_usage("digital_signature"), True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.ExtendedKeyUsage(purposes), False),
         (x509.SubjectAlternativeName([_alternative(name) for name in alternatives]), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False),
     ):

@@ -70,7 +70,7 @@ class Item:
         mark = {"group": "+", "file": "@", "name": ""}[self.kind]
         # A keyword, or a leading sign that means something, loses its meaning within quotes.
         special = self.kind == "name" and (self.text[0] in "+@" or self.text in _ALL_KEYWORDS)
-        return mark + (_quoted(self.text) if special else _bare(self.text))
+        return mark + (_quoted(self.text) if special else bare(self.text))
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Rule:
     @property
     def cells(self) -> tuple[str, ...]:
         """The fields as they are written, one per column."""
-        options = " ".join(f"{key}={_bare(value)}" for key, value in self.options)
+        options = " ".join(f"{key}={bare(value)}" for key, value in self.options)
         databases, users = (",".join(map(str, items)) for items in (self.databases, self.users))
         return (self.type, databases, users, self.address or "", self.method, options)
 
@@ -348,7 +348,7 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(map(str.ljust, cells, widths)).rstrip()
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """Return text as one item of a line, in quotes where it needs them."""
     return text if _PLAIN.fullmatch(text) else _quoted(text)
 
@@ -432,7 +432,7 @@ def _spelled(item: str, quoted: bool) -> str:
     """Return an item of a file in the one spelling that Item and Rule use too."""
     mark = item[:1] if item[:1] in ("+", "@") and not quoted else ""
     text = item[len(mark) :]
-    return mark + (_quoted(text) if quoted and text in _ALL_KEYWORDS else _bare(text))
+    return mark + (_quoted(text) if quoted and text in _ALL_KEYWORDS else bare(text))
 
 
 def _secret(item: str) -> bool:
@@ -446,8 +446,9 @@ def _mask(item: str) -> str:
 def assemble(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rules of a host in order, from the inputs of the role by their names without the prefix.
 
-    The automatic ones come first, so that no rule of the operator can cut off replication or the poolers: the local superuser,
-    clients on the host itself, standbys, operations, poolers, monitoring; then the operator's own in the order they are given.
+    The automatic ones come first, so that no rule of the operator can cut off replication or the poolers: the local superuser, accounts
+    that its operating system's account may be as well, clients on the host itself, standbys, operations, poolers, monitoring; then the
+    operator's own in the order they are given.
     """
     rules: list[dict[str, Any]] = []
 
@@ -457,6 +458,16 @@ def assemble(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     if inputs["local_admin"]:
         comment = "The superuser on the host itself, recognised by the operating system"
         add("local_admin", ["all"], [_quoted(inputs["superuser"])], type="local", method="peer", comment=comment)
+    if inputs["local_users"]:
+        add(
+            "local_users",
+            ["all"],
+            [_quoted(user) for user in inputs["local_users"]],
+            type="local",
+            method="peer",
+            options={"map": "pgsteward"},
+            comment="Accounts of backups and the like, which are the server's own account to the operating system",
+        )
     if inputs["loopback"]:
         for address in ("127.0.0.1/32", "::1/128"):
             add("loopback", ["all"], ["all"], address=address, comment="Clients on the host itself, over TCP")
@@ -505,6 +516,12 @@ def findings(inputs: Mapping[str, Any]) -> list[str]:
     for index, rule in enumerate(inputs["rules"]):
         if not isinstance(rule, Mapping):
             found.append(f"pg_hba_rules[{index}] must be a dictionary, such as databases, users and address")
+    for index, user in enumerate(inputs["local_users"]):
+        if not isinstance(user, str) or not user or user == inputs["superuser"]:
+            found.append(f"pg_hba_local_users[{index}] must be the name of an account other than the superuser")
+    for index, line in enumerate(inputs["maps"]):
+        if not isinstance(line, Mapping):
+            found.append(f"pg_hba_maps[{index}] must be a dictionary of map, system_user and user")
     if inputs["pooler_addresses"] and not inputs["pooler_databases"]:
         found.append("pg_hba_pooler_databases is empty; name the databases that clients reach through the pooler")
     if found:
@@ -521,6 +538,8 @@ def findings(inputs: Mapping[str, Any]) -> list[str]:
 
 _LIST_INPUTS = (
     "rules",
+    "local_users",
+    "maps",
     "replication_addresses",
     "operations_addresses",
     "pooler_addresses",

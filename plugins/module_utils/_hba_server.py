@@ -9,11 +9,11 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _owned_file
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _ident, _owned_file
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect, read_json, reload
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._hba import Rendered, Rule, masked, rule_lines
@@ -29,14 +29,27 @@ FIRST_WITH_REGEX = 160000
 _TLS_IS_OFF = "SSL is disabled"
 _UNCHECKED = "PostgreSQL itself has not checked the rules, a run without check mode lets it"
 
+FIRST_WITH_IDENT_VIEW = 150000
+
 FILE_ERRORS = "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY line_number"
+
+IDENT_ERRORS = "SELECT line_number, error FROM pg_ident_file_mappings WHERE error IS NOT NULL ORDER BY line_number"
 
 Errors = Sequence[tuple[int, str]]
 
 
 @dataclass(frozen=True)
+class Found:
+    """A file as it was found. Times are nanoseconds since 1970."""
+
+    path: Path
+    text: str | None
+    modified: int | None
+
+
+@dataclass(frozen=True)
 class Observed:
-    """What the server and the host say. Times are nanoseconds since 1970; version as server_version_num has it."""
+    """What the server and the host say. Times are nanoseconds since 1970; version as server_version_num has it; ident: the file of maps."""
 
     path: Path
     text: str | None
@@ -45,16 +58,18 @@ class Observed:
     version: int
     tls: bool
     bin_directory: Path
+    ident: Found = field(default_factory=lambda: Found(Path("pg_ident.conf"), None, None))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: write the file, reload the server. Both are the same in check mode."""
+    """What a run does: write the file, reload the server. Both are the same in check mode. ident: the text of the maps, where they change."""
 
     write: bool
     reload: bool
     added: tuple[str, ...]
     removed: tuple[str, ...]
+    ident: str | None = None
 
 
 def make_plan(found: str | None, wanted: str, modified: int | None, loaded: int) -> Plan:
@@ -72,11 +87,32 @@ def make_plan(found: str | None, wanted: str, modified: int | None, loaded: int)
     )
 
 
-def converge(place: Place, rules: Sequence[Rule], wanted: Rendered, dry_run: bool) -> dict[str, Any]:
+def with_maps(plan: Plan, observed: Observed, maps: str | None) -> Plan:
+    """Return the plan with what becomes of the file of maps. maps: its wanted text, None where nobody asks for maps.
+
+    A file that somebody else wrote is left alone then. Raises StewardError for lines of it that would be lost otherwise.
+    """
+    found = observed.ident
+    if maps is None and not _ident.is_ours(found.text):
+        return plan
+    wanted = maps if maps is not None else _ident.render(())
+    lost = _ident.strange(found.text, wanted)
+    if lost:
+        raise StewardError(
+            f"{found.path} holds a map of somebody else's ({lost[0]}): list it in pg_hba_maps, or remove it from the file, and run again"
+        )
+    if found.text != wanted:
+        return replace(plan, ident=wanted, reload=True)
+    return replace(plan, reload=plan.reload or (found.modified or 0) > observed.loaded)
+
+
+def converge(
+    place: Place, rules: Sequence[Rule], wanted: Rendered, dry_run: bool, maps: str | None = None
+) -> dict[str, Any]:
     """Bring the hba file of the server at `place`, on this host, to `wanted`, and the server to that file; return the result.
 
-    Raises StewardError, with the file and the rules in force as before, when the server finds a rule wrong or would not let
-    `place` in again.
+    maps: the text of its file of maps, None where nobody asks for any. Raises StewardError, with the files and the rules in force as before,
+    when the server finds a rule wrong or would not let `place` in again.
     """
     absent = absence(place)
     if absent and dry_run:
@@ -90,16 +126,19 @@ def converge(place: Place, rules: Sequence[Rule], wanted: Rendered, dry_run: boo
             observed = observe(connection)
             refuse_old(observed, rules)
             plan = make_plan(observed.text, wanted.text, observed.modified, observed.loaded)
+            plan = with_maps(plan, observed, maps)
             warnings = _warnings(observed, rules)
             if plan.write:
                 _owned_file.refuse_unwritable(observed.path)
                 unchecked = check_candidate(observed.bin_directory, wanted)
                 warnings += unchecked if dry_run else []  # the real run asks the live server as well
+            if plan.ident is not None:
+                _owned_file.refuse_unwritable(observed.ident.path)
             if plan.reload and not dry_run:
                 apply(connection, place, observed, wanted, plan)
     except psycopg.Error as error:
         raise StewardError(f"the server at {place} gave up: {error}") from None
-    return _result(_owned_file.readable(observed.text), wanted, plan, observed.path, warnings)
+    return _result(_owned_file.readable(observed.text), wanted, plan, observed.path, warnings, observed.ident)
 
 
 def _foresee(place: Place, wanted: Rendered, absent: str) -> dict[str, Any]:
@@ -133,12 +172,13 @@ def observe(connection: psycopg.Connection[Any]) -> Observed:
     rows = connection.execute(
         "SELECT current_setting('hba_file'), (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint,"
         " current_setting('server_version_num')::int, current_setting('ssl') = 'on',"
-        " (SELECT setting FROM pg_config WHERE name = 'BINDIR')"
+        " (SELECT setting FROM pg_config WHERE name = 'BINDIR'), current_setting('ident_file')"
     ).fetchall()
-    file, loaded, version, tls, bin_directory = rows[0]
-    path = Path(file)
-    text, modified = _owned_file.read(path), _owned_file.modified(path)
-    return Observed(path, text, modified, loaded * 1000, version, tls, Path(bin_directory))
+    file, loaded, version, tls, bin_directory, ident_file = rows[0]
+    found, maps = (
+        Found(path, _owned_file.read(path), _owned_file.modified(path)) for path in (Path(file), Path(ident_file))
+    )
+    return Observed(found.path, found.text, found.modified, loaded * 1000, version, tls, Path(bin_directory), maps)
 
 
 def refuse_old(observed: Observed, rules: Iterable[Rule]) -> None:
@@ -157,10 +197,15 @@ def apply(connection: psycopg.Connection[Any], place: Place, observed: Observed,
     Only a reload that is not confirmed leaves the new file: the server may have it by then, and the next run looks again.
     """
     try:
+        # Maps first: a rule that names a map of nobody's would keep its accounts out.
+        if plan.ident is not None:
+            _owned_file.write(observed.ident.path, plan.ident)
         if plan.write:
             _owned_file.write(observed.path, wanted.text)
         state = f"{'the former file is back and ' if plan.write else ''}nothing was reloaded"
         refuse_errors(file_errors(connection), wanted, state, observed.tls)
+        if plan.ident is not None and observed.version >= FIRST_WITH_IDENT_VIEW:
+            refuse_map_errors(connection.execute(IDENT_ERRORS).fetchall(), observed.ident.path, state)
     except BaseException:
         put_back(observed, plan)
         raise
@@ -175,9 +220,11 @@ def apply(connection: psycopg.Connection[Any], place: Place, observed: Observed,
 
 
 def put_back(observed: Observed, plan: Plan) -> None:
-    """Restore the file that was found, its time of modification too, so that no reload seems to be pending."""
+    """Restore the files that were found, their time of modification too, so that no reload seems to be pending."""
     if plan.write:
         _owned_file.restore(observed.path, observed.text, observed.modified)
+    if plan.ident is not None:
+        _owned_file.restore(observed.ident.path, observed.ident.text, observed.ident.modified)
 
 
 def file_errors(connection: psycopg.Connection[Any]) -> Errors:
@@ -193,6 +240,12 @@ def refuse_errors(errors: Errors, wanted: Rendered, state: str, tls: bool = True
         rule = wanted.rules.get(line)
         where = f"{rule.name} ({masked(str(rule))})" if rule else f"line {line}"
         raise StewardError(f"{where}: PostgreSQL says: {error}; {state}", line=line, error=error)
+
+
+def refuse_map_errors(errors: Errors, path: Path, state: str) -> None:
+    """Raise StewardError for the first error that the server finds in its file of maps."""
+    for line, error in errors:
+        raise StewardError(f"{path} line {line}: PostgreSQL says: {error}; {state}", line=line, error=error)
 
 
 def check_candidate(bin_directory: Path, wanted: Rendered) -> list[str]:
@@ -251,7 +304,25 @@ def _warnings(observed: Observed, rules: Iterable[Rule]) -> list[str]:
     return [f"TLS is off on this server: {len(waiting)} rules of type hostssl match nobody until the setting ssl is on"]
 
 
-def _result(before: str, wanted: Rendered, plan: Plan, path: Path, warnings: list[str]) -> dict[str, Any]:
+def _result(
+    before: str, wanted: Rendered, plan: Plan, path: Path, warnings: list[str], ident: Found | None = None
+) -> dict[str, Any]:
+    rules = {
+        "before": masked(before),
+        "after": masked(wanted.text),
+        "before_header": str(path),
+        "after_header": str(path),
+    }
+    maps = (
+        {
+            "before": _owned_file.readable(ident.text),
+            "after": plan.ident,
+            "before_header": str(ident.path),
+            "after_header": str(ident.path),
+        }
+        if ident and plan.ident is not None
+        else None
+    )
     return {
         "changed": plan.reload,
         "hba_file": str(path),
@@ -259,10 +330,5 @@ def _result(before: str, wanted: Rendered, plan: Plan, path: Path, warnings: lis
         "added": list(plan.added),
         "removed": list(plan.removed),
         "warnings": warnings,
-        "diff": {
-            "before": masked(before),
-            "after": masked(wanted.text),
-            "before_header": str(path),
-            "after_header": str(path),
-        },
+        "diff": [rules, maps] if maps else rules,
     }

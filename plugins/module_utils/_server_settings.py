@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Ask = Callable[[str], str | None]
 
 HEADER = "Managed by pgsteward.postgres, role {role}. Change the inventory, not this file."
+OWN_FILE = "# Managed by pgsteward.postgres, role "
 APPLICATION = "pgsteward pg_settings"
 TLS_FILES = ("ssl_cert_file", "ssl_key_file", "ssl_ca_file", "ssl_crl_file")
 
@@ -81,12 +82,17 @@ class Installation:
     role: str = "pg_server"
 
 
-def apply(there: Installation, settings: Mapping[str, Any], dry_run: bool) -> dict[str, Any]:
+def apply(
+    there: Installation, settings: Mapping[str, Any], dry_run: bool, yielding: Sequence[str] = ()
+) -> dict[str, Any]:
     """Bring the owned file and the running server to `settings`; return the module's result.
 
-    Raises StewardError with the files and the server as before when the candidate is wrong.
+    yielding: settings that are left out, all of them, as soon as a file of somebody else's sets one of them. Raises StewardError
+    with the files and the server as before when the candidate is wrong.
     """
     config = _owned_file.read(there.config_file) or ""
+    if yielding and decided_elsewhere(there, config, yielding):
+        settings = {name: value for name, value in settings.items() if name.lower() not in yielding}
     before, after = _owned_file.read(there.owned_file), render(settings, [HEADER.format(role=there.role)])
     edits = [
         Edit(there.config_file, config, with_include(config, there.owned_file.parent.name)),
@@ -128,6 +134,17 @@ def apply(there: Installation, settings: Mapping[str, Any], dry_run: bool) -> di
     }
 
 
+def decided_elsewhere(there: Installation, config: str, names: Iterable[str]) -> bool:
+    """Tell whether a file that no role of ours owns sets one of the names."""
+    of_roles = [there.owned_file, *files_of_roles(there)]
+    beside = [path for path in there.owned_file.parent.glob("*.conf") if path not in of_roles]
+    texts = [
+        config,
+        *(_owned_file.read(path) or "" for path in (*beside, there.data_directory / "postgresql.auto.conf")),
+    ]
+    return any(set_names(text).intersection(names) for text in texts)
+
+
 def read_state(place: Place, application: str, dry_run: bool) -> dict[str, Any]:
     """Return what STATE asks of the server. A dry run on a host without the driver, which comes with the packages, asks by psql."""
     state: dict[str, Any] = read_json(place, application, STATE, without_driver=dry_run)
@@ -136,7 +153,9 @@ def read_state(place: Place, application: str, dry_run: bool) -> dict[str, Any]:
 
 def examine(state: Mapping[str, Any], there: Installation, ours: frozenset[str]) -> Report:
     """Sort what the server says by what this module does with it."""
-    elsewhere = [entry for entry in state["files"] if entry["file"] != str(there.owned_file)]
+    # A file of another role of ours says what the inventory says: it may replace a setting of this one, and is nobody's secret.
+    of_roles = {str(there.owned_file), *map(str, files_of_roles(there))}
+    elsewhere = [entry for entry in state["files"] if entry["file"] not in of_roles]
     return Report(
         loaded=state["loaded"],
         pending=state["pending"],
@@ -144,6 +163,12 @@ def examine(state: Mapping[str, Any], there: Installation, ours: frozenset[str])
         elsewhere=[entry for entry in elsewhere if entry["name"] in ours],
         unmanaged=[outline(entry) for entry in elsewhere if unmanaged(entry, ours)],
     )
+
+
+def files_of_roles(there: Installation) -> list[Path]:
+    """Return the files beside ours that other roles of the collection own."""
+    beside = sorted(there.owned_file.parent.glob("*.conf"))
+    return [path for path in beside if path != there.owned_file and (_owned_file.read(path) or "").startswith(OWN_FILE)]
 
 
 def outline(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +198,9 @@ def write(there: Installation, edits: Sequence[Edit]) -> None:
 
 def refuse_shadows(there: Installation, ours: frozenset[str], config: str, report: Report) -> None:
     """Raise StewardError that names every setting of ours which something read after our file sets too."""
-    later = [path for path in sorted(there.owned_file.parent.glob("*.conf")) if path.name > there.owned_file.name]
+    of_roles = files_of_roles(there)
+    beside = [path for path in sorted(there.owned_file.parent.glob("*.conf")) if path not in of_roles]
+    later = [path for path in beside if path.name > there.owned_file.name]
     auto = there.data_directory / "postgresql.auto.conf"
     texts = [(path, _owned_file.read(path) or "") for path in later]
     texts += [(there.config_file, after_include(config, there.owned_file.parent.name))]

@@ -41,6 +41,10 @@ options:
     description: Days for which the certificate is valid.
     type: int
     default: 365
+  client:
+    description: Let the certificate also say to other servers who connects, as that of pgBackRest does. Otherwise it is a server's only.
+    type: bool
+    default: false
   trusted:
     description: The authority's certificate that the server has so far, as PEM.
     type: str
@@ -108,6 +112,7 @@ ARGUMENT_SPEC = {
     "common_name": {"type": "str", "required": True},
     "names": {"type": "list", "elements": "str", "required": True},
     "days": {"type": "int", "default": 365},
+    "client": {"type": "bool", "default": False},
     "trusted": {"type": "str", "default": ""},
 }
 

@@ -76,6 +76,27 @@ options:
       name:
         description: What messages call the rule. V(rules[0\]) and so on when it is not given.
         type: str
+  maps:
+    description:
+      - The lines of the server's C(pg_ident.conf), which is then owned whole as well. Lines of somebody else's that are not among them are an
+        error, because whoever logs in by them would be kept out.
+      - Without any, a file that this module did not write is left alone.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      map:
+        description: Name of the map, as O(rules[].options) has it.
+        type: str
+        required: true
+      system_user:
+        description: Who the client is to the operating system or by its certificate. With a slash at its beginning a regular expression.
+        type: str
+        required: true
+      user:
+        description: The account of the server that it may log in as.
+        type: str
+        required: true
   login_unix_socket:
     description: Directory of the server's Unix socket, the only way in that the module uses.
     type: path
@@ -125,6 +146,8 @@ EXAMPLES = r"""
         address: 192.168.7.0/24
         method: cert
         options: {map: people}
+    maps:
+      - {map: people, system_user: '/^(.*)@example[.]org$', user: '\1'}
   become: true
   become_user: postgres
 """
@@ -167,6 +190,7 @@ error:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _ident
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError, run
 from ansible_collections.pgsteward.postgres.plugins.module_utils._hba import TYPES, lockout, parse_rules, render
@@ -183,8 +207,10 @@ RULE_SPEC = {
     "comment": {"type": "str", "default": ""},
     "name": {"type": "str"},
 }
+MAP_SPEC = {key: {"type": "str", "required": True} for key in _ident.KEYS}
 ARGUMENT_SPEC = {
     "rules": {"type": "list", "elements": "dict", "required": True, "options": RULE_SPEC},
+    "maps": {"type": "list", "elements": "dict", "default": [], "options": MAP_SPEC},
     "login_host": {"type": "str"},
     "login_unix_socket": {"type": "path", "default": "/var/run/postgresql"},
     "login_port": {"type": "int", "default": 5432},
@@ -205,7 +231,8 @@ def own_file(module: AnsibleModule) -> dict[str, Any]:
         raise StewardError(locked)
     database, socket, port, user = (given[f"login_{name}"] for name in ("db", "unix_socket", "port", "user"))
     place = Place(database, host=socket, port=port, user=user)
-    result = converge(place, rules, render(rules), module.check_mode)
+    maps = _ident.render(_ident.parse(given["maps"])) if given["maps"] else None
+    result = converge(place, rules, render(rules), module.check_mode, maps)
     for warning in result.pop("warnings"):
         module.warn(warning)
     return result

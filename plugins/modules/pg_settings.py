@@ -16,6 +16,7 @@ description:
     If the server finds an error, the former file is put back and nothing is reloaded.
   - Settings of ours that something read after the file would override are an error, because they would not be in force. That is a later file,
     a line of O(config_file) behind the one that includes the directory, or C(postgresql.auto.conf). The error names all of them.
+    A later file that another role of the collection owns may override ours, as that of archiving does.
   - The server also reloads when one of the files that O(settings) names for TLS is younger than its last reload.
   - Makes the directory of O(path), and the line of O(config_file) that includes it, when they are missing.
   - Restarts nothing. RV(pending_restart) says which settings wait for a restart.
@@ -28,6 +29,11 @@ options:
     description: Setting names and values. Booleans become on and off, lists are joined by commas, null leaves a setting out.
     type: dict
     required: true
+  yielding:
+    description: Names of settings that are left out, all of them, as soon as a file that no role of the collection owns sets one of them.
+    type: list
+    elements: str
+    default: []
   config_file:
     description: The server's C(postgresql.conf).
     type: path
@@ -111,6 +117,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._server_setting
 ARGUMENT_SPEC = {
     "path": {"type": "path", "required": True},
     "settings": {"type": "dict", "required": True},
+    "yielding": {"type": "list", "elements": "str", "default": []},
     "config_file": {"type": "path", "required": True},
     "data_directory": {"type": "path", "required": True},
     "bin_directory": {"type": "path", "required": True},
@@ -131,7 +138,7 @@ def main() -> None:
         user=given["login_user"],
         role=given["role"],
     )
-    run(module, lambda: apply(installation, given["settings"], dry_run=module.check_mode))
+    run(module, lambda: apply(installation, given["settings"], module.check_mode, given["yielding"]))
 
 
 if __name__ == "__main__":

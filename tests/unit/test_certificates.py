@@ -235,3 +235,12 @@ def test_an_authority_that_is_renewed_keeps_the_others_of_its_file() -> None:
         pem.authority_for(AUTHORITY_KEY, AUTHORITY + following, "", 365, NOW + timedelta(days=3400))
     )
     assert [pem.public_text(one) for one in renewed] == [public(AUTHORITY_KEY), public(OTHER_KEY)]
+
+
+@pytest.mark.usefixtures("anybody")
+@pytest.mark.parametrize("client", [False, True])
+def test_a_certificate_speaks_for_a_client_only_when_asked(tmp_path: Path, client: bool) -> None:
+    made = files.issue(tmp_path, request(client=client), "db1")
+    purposes = pem.certificates(made["certificate"])[0].extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert (x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH in purposes) is client
+    assert x509.oid.ExtendedKeyUsageOID.SERVER_AUTH in purposes

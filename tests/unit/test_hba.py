@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _hba_server, _owned_file
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _hba_server, _ident, _owned_file
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._hba import (
     Item,
@@ -27,6 +27,8 @@ ADMIN = {"type": "local", "databases": ["all"], "users": ["postgres"], "method":
 INPUTS: dict[str, Any] = {
     "rules": [],
     "local_admin": True,
+    "local_users": [],
+    "maps": [],
     "loopback": False,
     "replication_addresses": [],
     "replication_user": "replicator",
@@ -553,3 +555,86 @@ def test_owned_file_where_nothing_can_be_written(tmp_path: Path) -> None:
 def test_item_equality_is_by_meaning() -> None:
     assert parse_item('"shop"', "databases") == parse_item("shop", "databases") == Item("name", "shop")
     assert parse_item('"all"', "databases") != parse_item("all", "databases")
+
+
+MAPS = [{"map": "people", "system_user": "/^(.*)@example[.]org$", "user": "\\1"}]
+
+
+def test_the_server_s_account_may_be_others_by_a_map() -> None:
+    inputs = {**INPUTS, "local_users": ["backup"], "maps": MAPS}
+    assert [str(one) for one in parse_rules(assemble(inputs))] == [
+        "local all postgres peer",
+        "local all backup peer map=pgsteward",
+    ]
+    assert lockout(parse_rules(assemble(inputs)), "postgres") is None
+    written = _ident.render(_ident.parse(_ident.assemble(inputs)))
+    assert rule_lines(written) == ["pgsteward postgres backup", 'people "/^(.*)@example[.]org$" "\\1"']
+    assert _ident.is_ours(written)
+    assert findings(inputs) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"local_users": ["postgres"]},
+            "pg_hba_local_users[0] must be the name of an account other than the superuser",
+        ),
+        ({"local_users": "backup"}, "pg_hba_local_users must be a list"),
+        ({"maps": ["a b c"]}, "pg_hba_maps[0] must be a dictionary"),
+    ],
+)
+def test_findings_about_maps(changes: dict[str, Any], line: str) -> None:
+    assert findings({**INPUTS, **changes})[0].startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            {"map": "a", "system_user": "b", "user": "c", "x": 1},
+            "pg_hba_maps[0]: x is no key; the keys are map, system_user, user",
+        ),
+        ({"map": "a", "system_user": "b"}, "pg_hba_maps[0]: user has to be a name"),
+        ({"map": "a\nb", "system_user": "b", "user": "c"}, "pg_hba_maps[0]: map has to be a name"),
+    ],
+)
+def test_lines_of_maps_that_are_wrong(line: dict[str, Any], message: str) -> None:
+    assert _ident.findings({**INPUTS, "maps": [line]})[0].startswith(message)
+
+
+OURS = _ident.render(_ident.parse(_ident.local(["backup"], "postgres")))
+
+
+@pytest.mark.parametrize(
+    ("found", "maps", "written", "reload"),
+    [
+        ("# nothing\n", OURS, True, True),
+        (None, OURS, True, True),
+        (OURS, OURS, False, False),
+        (OURS, None, True, True),  # nobody asks for maps any more
+        ("people a b\n", None, False, False),
+        ("pgsteward postgres  backup # by hand\n", OURS, True, True),
+    ],
+)
+def test_the_file_of_maps_is_ours_when_there_are_any(
+    found: str | None, maps: str | None, written: bool, reload: bool
+) -> None:
+    ident = _hba_server.Found(Path("i"), found, 4)
+    observed = _hba_server.Observed(Path("h"), "a b\n", 4, 5, 170000, True, Path("b"), ident)
+    plan = _hba_server.with_maps(_hba_server.make_plan("a b\n", "a b\n", 4, 5), observed, maps)
+    assert (plan.ident is not None, plan.write, plan.reload) == (written, False, reload)
+
+
+def test_maps_of_others_are_not_lost() -> None:
+    observed = _hba_server.Observed(
+        Path("h"), "", 4, 5, 170000, True, Path("b"), _hba_server.Found(Path("i"), "people a b\n", 4)
+    )
+    with pytest.raises(StewardError, match=r"holds a map of somebody else's \(people a b\): list it in pg_hba_maps"):
+        _hba_server.with_maps(_hba_server.make_plan("", "", 4, 5), observed, OURS)
+
+
+def test_a_file_of_maps_younger_than_the_last_reload_is_reloaded() -> None:
+    observed = _hba_server.Observed(Path("h"), "", 4, 5, 170000, True, Path("b"), _hba_server.Found(Path("i"), OURS, 6))
+    plan = _hba_server.with_maps(_hba_server.make_plan("", "", 4, 5), observed, OURS)
+    assert (plan.ident, plan.reload) == (None, True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _server_settings as server
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _settings as settings
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
 
 @pytest.mark.parametrize(
@@ -189,3 +190,52 @@ def test_the_first_line_names_the_role(tmp_path: Path, role: str, before: str | 
     for dry_run, expected in ((True, changed), (False, changed), (False, False)):  # a second run changes nothing
         assert server.apply(there, {"work_mem": "4MB"}, dry_run)["changed"] is expected
     assert owned.read_text() == OWNED.format(role, "work_mem = '4MB'\n")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> server.Installation:
+    """An instance whose binary takes every setting."""
+    (tmp_path / "postgres").write_text("#!/bin/sh\n")
+    (tmp_path / "postgres").chmod(0o755)
+    (tmp_path / "postgresql.conf").write_text("include_dir = 'conf.d'\n")
+    owned = tmp_path / "conf.d" / "50-pgsteward.conf"
+    owned.parent.mkdir()
+    return server.Installation(owned, tmp_path / "postgresql.conf", tmp_path / "main", tmp_path, "postgres")
+
+
+ARCHIVING = ("archive_mode", "archive_command", "archive_library")
+
+
+@pytest.mark.parametrize("file", ["postgresql.conf", "conf.d/10-admin.conf", "main/postgresql.auto.conf"])
+def test_what_yields_is_left_out_where_somebody_else_decides(
+    there: server.Installation, tmp_path: Path, file: str
+) -> None:
+    (tmp_path / "main").mkdir()
+    for line, written in (("work_mem = '4MB'", True), ("Archive_Library = 'x'", False)):
+        before = (tmp_path / "postgresql.conf").read_text() if file == "postgresql.conf" else ""
+        (tmp_path / file).write_text(f"{line}\n{before}")
+        server.apply(there, {"archive_mode": True, "archive_command": "/bin/true"}, False, ARCHIVING)
+        assert ("archive_mode" in there.owned_file.read_text()) is written
+        assert ("archive_command" in there.owned_file.read_text()) is written
+        assert not server.apply(there, {"archive_mode": True, "archive_command": "/bin/true"}, False, ARCHIVING)[
+            "changed"
+        ]
+
+
+def test_what_yields_does_not_yield_to_another_role_of_ours(there: server.Installation) -> None:
+    (there.owned_file.parent / "70-pgsteward-pgbackrest.conf").write_text(
+        OWNED.format("pgbackrest", "archive_command = 'push'\n")
+    )
+    server.apply(there, {"archive_mode": True, "archive_command": "/bin/true"}, False, ARCHIVING)
+    assert "archive_command = '/bin/true'" in there.owned_file.read_text()
+
+
+def test_a_later_file_of_another_role_may_replace_a_setting_and_one_by_hand_may_not(there: server.Installation) -> None:
+    later = there.owned_file.parent / "70-pgsteward-pgbackrest.conf"
+    later.write_text(OWNED.format("pgbackrest", "archive_command = 'push'\n"))
+    for changed in (True, False):
+        assert server.apply(there, {"archive_command": "/bin/true"}, False)["changed"] is changed
+    assert server.files_of_roles(there) == [later]
+    later.write_text("archive_command = 'by hand'\n")
+    with pytest.raises(StewardError, match=f"take out archive_command in {later}"):
+        server.apply(there, {"archive_command": "/bin/true"}, False)
