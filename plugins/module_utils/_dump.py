@@ -7,7 +7,6 @@ fails does not keep the others from getting theirs.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import gzip
 import os
@@ -15,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,15 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_pl
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_source as source
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_stage as stage
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place
-from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_manifest import File, Manifest
+from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_branch import Branch, Outcome, refuse_none_left
+from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_manifest import Manifest
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_process import (
     Programs,
     find_tools,
     private_directory,
     zstd_program,
 )
-from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_target import Target, Writing
+from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_target import Target
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import qualified
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import Snapshot, limit
@@ -93,28 +93,6 @@ class Plan:
             "server_version": self.facts.version,
             "standby": self.facts.standby,
             "expected_bytes": self.expected,
-        }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a dump ended in one store: with a manifest, or with an error."""
-
-    target: str
-    manifest: Manifest | None = None
-    error: str | None = None
-    notes: tuple[str, ...] = ()
-
-    def as_return(self) -> dict[str, Any]:
-        """Return it as a module returns it."""
-        manifest = self.manifest
-        return {
-            "store": self.target,
-            "error": self.error,
-            "notes": list(self.notes),
-            "bytes": manifest.bytes if manifest else None,
-            "files": len(manifest.files) if manifest else None,
-            "verified": sorted({file.verified for file in manifest.files}) if manifest else None,
         }
 
 
@@ -244,62 +222,6 @@ class _Around:
     catalog: Snapshot
 
 
-class _Branch:
-    """What goes into one store. The first error is kept, and from then on the store gets nothing more."""
-
-    def __init__(self, target: Target, key: str) -> None:
-        self.target, self.key = target, key
-        self.files: list[File] = []
-        self.manifest: Manifest | None = None
-        self.error: str | None = None
-        self._writing: Writing | None = None
-
-    def attempt(self, action: Callable[..., None], *given: Any) -> None:
-        """Do something for this store; an error ends only this one."""
-        if self.error is None:
-            try:
-                action(*given)
-            except StewardError as error:
-                self.fail(str(error))
-
-    def open(self, ending: str, expected: int) -> None:
-        """Begin the file of the dump."""
-        self._writing = self.target.writing(self.key, ending, manifests.DUMP, expected)
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes of it."""
-        assert self._writing is not None  # noqa: S101  # open() came before, or error is set
-        self._writing.write(data)
-
-    def close(self) -> None:
-        """Have it in the store."""
-        assert self._writing is not None  # noqa: S101
-        self.files.insert(0, self._writing.finish())
-        self._writing = None
-
-    def put(self, ending: str, part: str, data: bytes) -> None:
-        """Write a small file."""
-        self.files.append(self.target.put(self.key, ending, part, data))
-
-    def seal(self, manifest: Manifest) -> None:
-        """Write the manifest: from now on there is a dump."""
-        told = replace(manifest, files=tuple(self.files))
-        self.target.put(self.key, names.MANIFEST, "manifest", told.as_text().encode())
-        self.manifest = told
-
-    def fail(self, error: str) -> None:
-        """Leave nothing of the dump in this store."""
-        self.error = error
-        if self._writing:
-            with contextlib.suppress(StewardError):
-                self._writing.abort()
-            self._writing = None
-        for file in self.files:
-            with contextlib.suppress(StewardError):
-                self.target.store.remove(self.key + file.ending)
-        self.files = []
-
-
 class _Run:
     """One dump while it is taken."""
 
@@ -311,7 +233,7 @@ class _Run:
     def streamed(self, ready: Sequence[tuple[Target, Features]]) -> list[Outcome]:
         """Send the dump to all stores while pg_dump writes it."""
         plan_ = self._plan
-        branches = [_Branch(target, self._key) for target, _features in ready]
+        branches = [Branch(target, self._key, features.notes) for target, features in ready]
         ending = names.dump_ending(plan_.dump.form, plan_.dump.compression.method)
         try:
             for branch in branches:
@@ -320,10 +242,10 @@ class _Run:
             def take_in(data: bytes) -> None:
                 for branch in branches:
                     branch.attempt(branch.write, data)
-                _refuse_none_left(branches)
+                refuse_none_left(branches)
 
             with self._looking() as looking:
-                _refuse_none_left(branches)
+                refuse_none_left(branches)
                 command = plan.dump_command(plan_.tools, self._request.place, plan_.dump, self._moment.snapshot)
                 warnings = self._programs.stream(command, take_in)
                 around = looking.result()
@@ -338,13 +260,7 @@ class _Run:
                     branch.fail(str(error))
             raise
         manifest = self._manifest(around, warnings)
-        return [
-            self._sealed(branch, manifest, features) for branch, (_t, features) in zip(branches, ready, strict=True)
-        ]
-
-    def _sealed(self, branch: _Branch, manifest: Manifest, features: Features) -> Outcome:
-        branch.attempt(branch.seal, manifest)
-        return Outcome(branch.target.name, branch.manifest, branch.error, features.notes)
+        return [branch.sealed(manifest) for branch in branches]
 
     def staged(self, ready: Sequence[tuple[Target, Features]]) -> list[Outcome]:
         """Write the dump below the staging directory, several tables at a time, then send its files."""
@@ -432,11 +348,6 @@ class _Run:
         if not self._request.with_globals:
             return ["roles and tablespaces are not in it"]
         return [] if self._request.role_passwords else ["the passwords of roles are not in it"]
-
-
-def _refuse_none_left(branches: Sequence[_Branch]) -> None:
-    if all(branch.error for branch in branches):
-        raise StewardError(str(branches[0].error))
 
 
 def _gzipped(data: bytes) -> bytes:

@@ -315,7 +315,8 @@ def restore(request: Request, target: Target, manifest: Manifest) -> dict[str, A
         run = _Run(request, planned, manifest, fetched, private)
         try:
             run.make_roles(fetch_part(target, manifest, manifests.GLOBALS))
-            result = run.into() if planned.how == INTO else run.beside(fetch_part(target, manifest, manifests.CATALOG))
+            catalog = fetch_part(target, manifest, manifests.CATALOG)
+            result = run.into(catalog) if planned.how == INTO else run.beside(catalog)
         except StewardError as error:
             state = str(error.facts.get("state", UNCHANGED))
             raise StewardError(
@@ -374,14 +375,14 @@ class _Run:
             for statement in globals_.role_statements(held, missing, roles):
                 connection.execute(statement.encode())
 
-    def into(self) -> dict[str, Any]:
+    def into(self, catalog: bytes | None) -> dict[str, Any]:
         """Read entries into the database as it stands."""
         single = self._plan.jobs == 1
         try:
             self._read(closed=False)
         except StewardError as error:
             raise StewardError(str(error), state=UNCHANGED if single else PARTIAL) from None
-        return self._result(None, former=None)
+        return self._result(catalog, former=None)
 
     def beside(self, catalog: bytes | None) -> dict[str, Any]:
         """Read the dump into a new database, look at what came of it, and give it the name."""
@@ -537,7 +538,8 @@ class _Run:
             expected = self._expected_rows()
             there = moment.tables()
             found = moment.rows([table for table in there if qualified(*table) in expected])
-            snapshot = moment.catalog() if self._manifest.whole and not self._request.partial and catalog else None
+            whole = self._manifest.whole and not self._request.partial and self._request.content == plan.ALL
+            snapshot = moment.catalog() if whole and catalog else None
             revisions = moment.revisions()
         different = manifests.compare_rows(expected, found)
         return {
