@@ -30,7 +30,8 @@ def record(databases: Sequence[Mapping[str, Any]], steps: Mapping[str, Any], con
     databases: as _projects.databases() returns them. steps: for each of STEPS the loop results that there are, each with
     its database as item; and checks likewise. context: host, inventory (sources), at (ISO time), check (mode),
     failure (text of what failed otherwise), free (bytes on the migration host, or None), needed (bytes),
-    allow_destructive (revisions), backup (whether there is a command).
+    allow_destructive (revisions), backup (whether there is a command), restore_point (name, cluster, and results, one for each
+    server that was asked for it).
     """
     found = [_database(item, {step: _of(item, steps.get(step)) for step in STEPS}, context) for item in databases]
     checks = [_check(result) for result in steps.get("checks") or ()]
@@ -38,6 +39,9 @@ def record(databases: Sequence[Mapping[str, Any]], steps: Mapping[str, Any], con
     free = context["free"]
     if free is not None and int(free) < context["needed"]:
         blockers.insert(0, f"{context['host']} has {_size(int(free))} free, and {_size(context['needed'])} are needed")
+    point, refused = _restore_point(context["restore_point"])
+    if refused and not any(item["applied"] for item in found):
+        blockers.append(refused)
     errors = [_named(item["name"], text) for item in found for text in item["errors"]]
     errors += [f"check {item['name']}: {item['detail']}" for item in checks if not item["well"]]
     if context.get("failure") and not blockers and not errors:
@@ -53,7 +57,29 @@ def record(databases: Sequence[Mapping[str, Any]], steps: Mapping[str, Any], con
         "errors": errors,
         "databases": found,
         "checks": checks,
+        "restore_point": point,
+        "restore": _restore(point, context) if point else None,
     }
+
+
+def _restore_point(asked: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the restore point that the primary has named, None where none was asked for; or why there is none although it was."""
+    results = [result for result in asked["results"] if not result.get("skipped")]
+    for result in results:
+        for row in result.get("query_result") or ():
+            return {"name": asked["name"], "host": result["item"], "lsn": row["lsn"]}, None
+    if not results:
+        return None, None
+    said = "; ".join(f"{result['item']}: {_last_line(result.get('msg')) or 'a standby'}" for result in results)
+    without = """to go on without, give -e '{"pg_migrate_restore_point_hosts": []}'"""
+    return None, f"no server has named a restore point ({said}): bring the primary back; {without}"
+
+
+def _restore(point: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    """Return the command that takes the whole cluster back to the restore point."""
+    sources = [word for source in context["inventory"] for word in ("-i", source)]
+    named = ("-e", f"target_name={point['name']}", "-e", f"confirm={context['restore_point']['cluster']}")
+    return shlex.join(["ansible-playbook", *sources, "pgsteward.postgres.restore_point_in_time", *named])
 
 
 def _named(name: str, text: str) -> str:
@@ -291,6 +317,7 @@ def lines(found: Record) -> list[str]:
     for item in found["databases"]:
         told.append(f"{item['name']}: {_headline(item, found['check_mode'])}")
         told += [f"  {line}" for line in _details(item, found)]
+    told += [*_restore_lines(found)]
     told += [
         f"check {item['name']}: {'well' if item['well'] else 'FAILED'}, {item['detail']}" for item in found["checks"]
     ]
@@ -318,6 +345,9 @@ def markdown(found: Record) -> str:
             ]
         if item["go_back"]:
             page += ["", "The way back:", "", "```sh", *item["go_back"], "```"]
+    if found["restore_point"]:
+        page += ["", "## Restore point", *(f"* {_escaped(line)}" for line in _restore_lines(found, commands=False))]
+        page += ["", "```sh", found["restore"], "```"]
     if found["checks"]:
         page += ["", "## Checks", "", "| check | result |", "|---|---|"]
         page += [
@@ -381,6 +411,14 @@ def _details(item: Mapping[str, Any], found: Record, commands: bool = True) -> I
             yield "or restore the backup that was taken before"
     elif item["errors"] and not item["go_back"]:
         yield f"nothing is to be taken back: it is where it was, at {', '.join(item['before']) or 'base'}"
+
+
+def _restore_lines(found: Record, commands: bool = True) -> Iterator[str]:
+    point = found["restore_point"]
+    if point and any(item["applied"] or item["errors"] for item in found["databases"]):
+        yield f"restore point: {point['name']}, at {point['lsn']} on {point['host']}"
+        if found["ended"] == FAILED and commands:
+            yield f"to take the whole cluster back there, with every database of it: {found['restore']}"
 
 
 def _backup_line(backup: Mapping[str, Any]) -> str:

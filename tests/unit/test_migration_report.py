@@ -44,6 +44,7 @@ CONTEXT = {
     "needed": 2**28,
     "allow_destructive": [],
     "backup": False,
+    "restore_point": {"name": "before-migrate-1", "cluster": "prod", "results": []},
 }
 BACK = "ansible-playbook -i inventories/production pgsteward.postgres.downgrade -e database=shop -e revision=r1 -e confirm=shop"
 
@@ -224,6 +225,52 @@ def test_a_failure_says_where_the_database_is_and_how_to_go_back() -> None:
         f"  to go back: {BACK}",
         "  or restore the backup that was taken before",
     ]
+
+
+NAMED = {"item": "db2", "query_result": [{"lsn": "0/3000148"}]}
+STANDBY = {"item": "db1", "query_result": []}
+GONE = {"item": "db3", "unreachable": True, "msg": "Failed to connect to the host via ssh: timed out"}
+SKIPPED = {"item": "db1", "skipped": True}
+
+
+def pointed(*results: dict[str, Any]) -> dict[str, Any]:
+    """Return the context of a run whose servers were asked for a restore point."""
+    return {"restore_point": {"name": "before-migrate-1", "cluster": "prod", "results": list(results)}}
+
+
+def test_a_failure_names_the_restore_point_and_how_to_get_there() -> None:
+    failed = {**APPLIED, "msg": "revision r3 failed", "current": ["r2"]}
+    record = run(pointed(STANDBY, NAMED, GONE), looked=BEHIND, planned=PLANNED, upgraded=failed)
+    command = (
+        "ansible-playbook -i inventories/production pgsteward.postgres.restore_point_in_time"
+        " -e target_name=before-migrate-1 -e confirm=prod"
+    )
+    assert _migration_report.lines(record)[-2:] == [
+        "restore point: before-migrate-1, at 0/3000148 on db2",
+        f"to take the whole cluster back there, with every database of it: {command}",
+    ]
+    assert f"```sh\n{command}\n```" in _migration_report.markdown(record)
+
+
+@pytest.mark.parametrize(
+    ("results", "ended"),
+    [
+        ([], "well"),
+        ([SKIPPED], "well"),
+        ([STANDBY, NAMED], "well"),
+        ([STANDBY, GONE], "stopped"),
+        ([STANDBY], "stopped"),
+    ],
+)
+def test_nothing_is_migrated_without_the_restore_point_that_was_asked_for(
+    results: list[dict[str, Any]], ended: str
+) -> None:
+    record = run(pointed(*results), looked=BEHIND, planned=PLANNED)
+    assert record["ended"] == ended
+    if ended == "stopped":
+        assert record["blockers"][0].startswith("no server has named a restore point (db1: a standby"), record[
+            "message"
+        ]
 
 
 def test_a_failure_that_changed_nothing_says_so() -> None:

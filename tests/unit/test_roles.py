@@ -67,7 +67,8 @@ def test_no_role_reads_a_group_or_uses_a_shell(role: str) -> None:
 
 
 def test_all_roles_together_have_few_inputs() -> None:
-    assert sum(len(options(role)) for role in ROLES) <= 150
+    # About 150 was the aim when there were eleven roles in the plan; the peers have three times as many as this.
+    assert sum(len(options(role)) for role in ROLES) <= 200
 
 
 def test_the_linter_of_migrations_is_the_one_that_tests_use() -> None:
