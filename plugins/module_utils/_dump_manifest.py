@@ -86,6 +86,11 @@ class Manifest:
         return self.content == ALL and not self.schemas and not self.tables
 
     @property
+    def signed(self) -> bool:
+        """Whether it says what is in the dump; that of a dump which somebody else made does not."""
+        return bool(self.server_version)
+
+    @property
     def encrypted(self) -> bool:
         """Whether its files are encrypted."""
         return any(file.encrypted for file in self.files)
