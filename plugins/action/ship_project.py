@@ -19,6 +19,11 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         source = Path(str(self._task.args.get("src", ""))).expanduser()
         files = _tree.read(source) if source.is_dir() else {}
+        only = self._task.args.get("only") or list(files)
+        absent = sorted(set(only) - set(files))
+        if files and absent:
+            return {**result, "failed": True, "msg": f"only: {source} has no {', '.join(absent)}"}
+        files = {name: files[name] for name in only if name in files}
         if not files:
             return {**result, "failed": True, "msg": f"src: {source} is no directory with files on the controller"}
         arguments = {**self._task.args, "files": _tree.pack(files)}

@@ -34,6 +34,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._store import LocalStore, readable_size
 
 GOOD, FAILED, REFUSED = 0, 1, 2
+Stores = Sequence[tuple[Target, Mapping[str, Any]]]
 _STREAMING = (
     "SELECT pg_is_in_recovery(), (SELECT count(*) FROM pg_stat_replication WHERE application_name <> 'pg_basebackup')"
 )
@@ -125,6 +126,7 @@ def backup_arguments() -> argparse.ArgumentParser:
         help="read the dumps, or one, and name every file that is damaged",
     )
     verb.add_argument("--prune", action="store_true", help="remove the dumps that no rule of the retention wants")
+    verb.add_argument("--probe", action="store_true", help="look whether every store can be reached and written")
     verb.add_argument("--scheduled", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--config", type=Path, default=config.PATH, help=argparse.SUPPRESS)
     return parser
@@ -142,6 +144,8 @@ def backup(argv: Sequence[str]) -> int:
         return _verify(held, stores, options.database, options.verify)
     if options.prune:
         return _prune(held, stores, wanted, options.dry_run)
+    if options.probe:
+        return _probe(stores)
     if not wanted:
         raise RefusedError(f"there is nothing to dump: {options.config} lists no database")
     if options.scheduled and not _is_our_turn(held, wanted):
@@ -206,6 +210,17 @@ def _one_at_a_time(held: config.Config) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _probe(stores: Stores) -> int:
+    ready, failed = _dump.look_at([target for target, _entry in stores])
+    for target, features in ready:
+        say(f"{target.name}: can be written" + (f", versions {features.versioning}" if features.versioning else ""))
+        for note in (*((f"object lock: {features.object_lock}",) if features.object_lock else ()), *features.notes):
+            say(f"  note: {note}")
+    for outcome in failed:
+        complain("backup-db", f"{outcome.target}: {outcome.error}")
+    return FAILED if failed else GOOD
+
+
 def _place(held: config.Config, database: str | None, user: str) -> Place:
     return Place(database, held.socket, held.port, user)
 
@@ -265,9 +280,6 @@ def _request(held: config.Config, entry: Mapping[str, Any], options: argparse.Na
 
 def _sqlite_request(held: config.Config, entry: Mapping[str, Any]) -> _dump_sqlite.Request:
     return _dump_sqlite.Request(Path(entry["path"]), entry["name"], held.environment, held.host, held.staging)
-
-
-Stores = Sequence[tuple[Target, Mapping[str, Any]]]
 
 
 def _dump_one(held: config.Config, stores: Stores, entry: Mapping[str, Any], options: argparse.Namespace) -> int:

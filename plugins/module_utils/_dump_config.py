@@ -73,10 +73,7 @@ def findings(inputs: Mapping[str, Any]) -> list[str]:
     for number, file in enumerate(inputs["sqlite"]):
         found += _sqlite_findings(file, f"sqlite[{number}]")
     named = [str(one.get("name")) for one in (*inputs["databases"], *inputs["sqlite"])]
-    found += [
-        f"{name} is listed twice among databases and sqlite"
-        for name in sorted({n for n in named if named.count(n) > 1})
-    ]
+    found += [f"databases and sqlite have {name} twice" for name in sorted({n for n in named if named.count(n) > 1})]
     if (inputs["databases"] or inputs["sqlite"]) and not inputs["stores"]:
         found.append("stores is empty: say where the dumps are to go")
     called = [store_name(store) for store in inputs["stores"]]

@@ -11,17 +11,25 @@ version_added: 0.1.0
 description:
   - Ships a project (an Alembic tree with its models) from the controller to the host that runs its migrations, in one step
     whatever the number of files.
-  - Owns the directory O(dest) as a whole. A file there that the source does not have is removed, because a revision file left behind
-    is a second head. Caches (C(__pycache__), C(.git) and the like) are neither shipped nor removed.
+  - Owns the directory O(dest) as a whole, unless O(exclusive) is false. A file there that the source does not have is removed, because a
+    revision file left behind is a second head. Caches (C(__pycache__), C(.git) and the like) are neither shipped nor removed.
 options:
   src:
     description: Directory on the controller.
     type: path
     required: true
   dest:
-    description: Directory on the host. Its parent must exist.
+    description: Directory on the host. Its parent must exist, unless O(exclusive) is false.
     type: path
     required: true
+  only:
+    description: Files of O(src) to ship, relative to it. Without it all.
+    type: list
+    elements: str
+  exclusive:
+    description: Whether other files in O(dest) are removed.
+    type: bool
+    default: true
   files:
     description: The packed content; set by the action plugin.
     type: dict
@@ -65,11 +73,13 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import _tree
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError, run
 
 
-def ship(dest: Path, packed: dict[str, str], dry_run: bool) -> dict[str, Any]:
-    """Make `dest` hold exactly the packed files; return the module's result."""
-    if not dest.parent.is_dir() and not dry_run:
+def ship(dest: Path, packed: dict[str, str], exclusive: bool, dry_run: bool) -> dict[str, Any]:
+    """Make `dest` hold the packed files, and if exclusive no others; return the module's result."""
+    if exclusive and not dest.parent.is_dir() and not dry_run:
         raise StewardError(f"{dest.parent} does not exist: make it first, then ship the project below it")
     current, wanted = _tree.read(dest), _tree.unpack(packed)
+    if not exclusive:
+        current = {name: content for name, content in current.items() if name in wanted}
     steps = _tree.plan(current, wanted)
     if not dry_run:
         try:
@@ -95,6 +105,8 @@ def main() -> None:
         argument_spec={
             "src": {"type": "path", "required": True},
             "dest": {"type": "path", "required": True},
+            "only": {"type": "list", "elements": "str"},
+            "exclusive": {"type": "bool", "default": True},
             "files": {"type": "dict"},
         },
         supports_check_mode=True,
@@ -102,7 +114,7 @@ def main() -> None:
     given = module.params
     if given["files"] is None:
         module.fail_json(msg="ship_project runs through its action plugin, which packs src on the controller")
-    run(module, lambda: ship(Path(given["dest"]), given["files"], dry_run=module.check_mode))
+    run(module, lambda: ship(Path(given["dest"]), given["files"], given["exclusive"], module.check_mode))
 
 
 if __name__ == "__main__":

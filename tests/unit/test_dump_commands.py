@@ -86,6 +86,14 @@ def near_size(target: Target, name: str) -> str:
     return commands.readable_size(sum(item.size for item in target.store.items() if name in item.key))
 
 
+def test_probe(call: Call, tmp_path: Path) -> None:
+    assert call("backup-db", "--probe") == (0, "near: can be written\n", "")
+    (tmp_path / "file").write_text("x")
+    code, _out, err = call("backup-db", "--probe", stores=[{"path": str(tmp_path / "file" / "x"), "name": "far"}])
+    assert code == 1
+    assert err.startswith("backup-db: far: ")
+
+
 def test_prune(call: Call, near: Target) -> None:
     old, new = make(near, 2), make(near, 1)
     code, out, _err = call("backup-db", "--prune")

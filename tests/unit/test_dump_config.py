@@ -82,7 +82,7 @@ def test_what_is_no_configuration(tmp_path: Path, text: str | None, words: str) 
         ({"databases": [{"name": "shop", "tables": ["a"], "schemas": ["b"]}]}, "name the one or the other"),
         ({"sqlite": [{"name": "faces"}]}, "sqlite[0] has no path"),
         ({"sqlite": [{"name": "faces", "path": "x"}]}, "path x has to be absolute"),
-        ({"sqlite": [{"name": "shop", "path": "/x"}]}, "shop is listed twice"),
+        ({"sqlite": [{"name": "shop", "path": "/x"}]}, "databases and sqlite have shop twice"),
         ({"stores": [{"path": "/srv"}, {"path": "/srv"}]}, "stores has /srv twice"),
         ({"stores": [{"pfad": "/srv"}]}, "stores[0] has pfad"),
         ({"stores": [{"path": "/srv", "retention": {"days": 0}}]}, "stores[0].retention would remove every dump"),
