@@ -65,7 +65,7 @@ def converge(
         refuse_unknown_names(pgbackrest.named_hosts(wanted["sections"], wanted["names"], version), version)
         with candidate(place, text) as config:
             trial = replace(program, config=config)
-            refuse_complaints(trial, config, place.path)
+            refuse_complaints(trial, config, place.path, server="pg1-host" not in wanted["sections"][stanza])
             probe(trial, wanted, dry_run)
     running = bool(place.service) and is_active(place.service)
     due = running and (write or is_stale(place))
@@ -128,9 +128,13 @@ def candidate(place: Place, text: str) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def refuse_complaints(trial: runner.Program, config: Path, path: Path) -> None:
-    """Raise StewardError with pgBackRest's own words when it does not take the file, or has never heard of a setting in it."""
-    attempts = ((("backup", NO_LOCK), STOPPED_AT_LOCK), (("archive-push",), STOPPED_AT_PARAMETER))
+def refuse_complaints(trial: runner.Program, config: Path, path: Path, *, server: bool) -> None:
+    """Raise StewardError with pgBackRest's own words when it does not take the file, or has never heard of a setting in it.
+
+    server: whether the host has a server of its own, without which pgBackRest pushes nothing.
+    """
+    attempts: list[tuple[tuple[str, ...], int]] = [(("backup", NO_LOCK), STOPPED_AT_LOCK)]
+    attempts += [(("archive-push",), STOPPED_AT_PARAMETER)] if server else []
     for (command, *options), expected in attempts:
         outcome = runner.run(trial, command, *options)
         complaints = runner.messages(outcome.text, "WARN")

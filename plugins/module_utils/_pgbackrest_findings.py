@@ -85,6 +85,8 @@ def _plain(given: Mapping[str, Any]) -> Iterator[str]:
         yield f"pgbackrest_archive_timeout: {given.get('archive_timeout')} is no time; write one such as 60s, or 0 for none"
     if not re.fullmatch(r"[0-9]+\s?(s|sec|min|h)?", str(given.get("random_delay"))):
         yield f"pgbackrest_random_delay: {given.get('random_delay')} is no time; write one such as 15min, or 0 for none"
+    if given.get("backup_type") not in (*config.BACKUPS, None):
+        yield f"pgbackrest_backup_type: {given['backup_type']} is none of {', '.join(config.BACKUPS)}"
     for name, most in (("processes", 999), ("port", 65535)):
         if not 1 <= _integer(given.get(name)) <= most:
             yield f"pgbackrest_{name}: {given.get(name)} is not from 1 to {most}"
@@ -193,6 +195,8 @@ def _together(repositories: Sequence[Mapping[str, Any]], given: Mapping[str, Any
         if place in places:
             yield f"pgbackrest_repositories[{number - 1}]: it is the same place as repository {places[place]}: a copy is worth something elsewhere"
         places.setdefault(place, number)
+    if not given.get("servers"):
+        yield "pgbackrest_servers: no server is known: the role pg_topology comes first, and repository hosts are told by the playbook site"
     known, servers = given.get("addresses") or {}, {one["name"] for one in given.get("servers") or ()}
     for host in config.hosts(repositories):
         if host in servers:

@@ -73,11 +73,15 @@ def run(program: Program, command: str, *options: str, limit: float = ASK_LIMIT,
     silent: its answer stands alone on standard output; otherwise its log does.
     """
     logs = ("off", "warn") if silent else ("info", "off")
-    line = [program.binary, command, f"--log-level-console={logs[0]}", f"--log-level-stderr={logs[1]}", *options]
-    if command not in ("version", "server"):
-        line.insert(2, f"--stanza={program.stanza}")
-    if program.config:
-        line.insert(2, f"--config={program.config}")
+    line = [program.binary, command]
+    if command != "version":  # which takes no options
+        line += [f"--config={program.config}"] if program.config else []
+        line += [
+            f"--stanza={program.stanza}",
+            f"--log-level-console={logs[0]}",
+            f"--log-level-stderr={logs[1]}",
+            *options,
+        ]
     try:
         ended = subprocess.run(
             line,

@@ -60,9 +60,6 @@ FAULTS = (
         "WAL that cannot be pushed because of an error does not count towards archive-push-queue-max",
         "watch the disk that holds pg_wal",
     ),
-    Fault(
-        "2.59", "expire can remove a backup that another host is taking", "take backups of a repository from one host"
-    ),
 )
 ENCRYPTED_ONLY = FAULTS[0]
 
