@@ -511,7 +511,7 @@ def restore(argv: Sequence[str]) -> int:
         say(f"{'would ' if options.dry_run else ''}{line}")
     if options.dry_run:
         return GOOD
-    _report(_dump_restore.restore(request, target, manifest))
+    _report(_dump_restore.restore(request, target, manifest, planned))
     return GOOD
 
 

@@ -306,10 +306,10 @@ def preview(request: Request, manifest: Manifest) -> Plan:
     return planned
 
 
-def restore(request: Request, target: Target, manifest: Manifest) -> dict[str, Any]:
-    """Restore a dump; return what a module returns. Raises StewardError with `state` and `left` among its facts."""
+def restore(request: Request, target: Target, manifest: Manifest, planned: Plan | None = None) -> dict[str, Any]:
+    """Restore a dump; return what a module returns. planned: what preview() said. Raises StewardError with `state` among its facts."""
     begun = time.monotonic()
-    planned = preview(request, manifest)
+    planned = planned or preview(request, manifest)
     with private_directory(request.staging) as private:
         fetched = fetch(target, manifest, private)
         run = _Run(request, planned, manifest, fetched, private)
@@ -604,9 +604,10 @@ class _Run:
 
 def words_of(planned: Plan, request: Request, manifest: Manifest) -> Sequence[str]:
     """Return what is going to be done, for people."""
+    fate = f"stays as {planned.former}" if request.keep_former else "is dropped"
     what = {
         NEW: f"make database {request.database} from {manifest.name}",
-        REPLACE: f"replace database {request.database} by {manifest.name}; what is there now stays as {planned.former}",
+        REPLACE: f"replace database {request.database} by {manifest.name}; what is there now {fate}",
         INTO: f"read {manifest.name} into database {request.database}, which stays",
     }[planned.how]
     return [what, *(f"make role {role}" for role in planned.missing_roles), *planned.notes]

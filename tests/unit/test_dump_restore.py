@@ -183,3 +183,4 @@ def test_words() -> None:
     assert restores.words_of(plan, request(database="orders"), MANIFEST)[0] == (
         "replace database orders by backup_lab_20260130_020000; what is there now stays as orders_before_20260131_020005"
     )
+    assert restores.words_of(plan, request(database="orders", keep_former=False), MANIFEST)[0].endswith("is dropped")

@@ -1,8 +1,10 @@
 -- The statements that the account of dumps still needs, none when it is as it should be, or when this is a standby, which gets it from its primary.
--- Runs with search_path = pg_catalog, pg_temp. named_args: account (its name), databases (those that it dumps).
+-- Runs with search_path = pg_catalog, pg_temp. named_args: account (its name), databases (those that it dumps, as JSON).
 WITH
   account (name) AS (VALUES (%(account)s::name)),
-  databases (name) AS (SELECT d.datname FROM pg_database AS d WHERE d.datname = ANY (%(databases)s::name[])),
+  databases (name) AS (
+    SELECT d.datname FROM pg_database AS d JOIN json_array_elements_text(%(databases)s::json) AS listed (name) ON listed.name = d.datname
+  ),
   statements (step, statement) AS (
     SELECT 1, format('CREATE ROLE %%I LOGIN', a.name)
     FROM account AS a
