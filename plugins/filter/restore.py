@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _restore_report as report
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _restore_request as request
 
 
@@ -14,9 +15,11 @@ def restore_request(asked: Mapping[str, Any], known: Mapping[str, Any]) -> dict[
     return request.read(asked, known)
 
 
-def restore_place(asked: Mapping[str, Any], topology: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:
+def restore_place(
+    asked: Mapping[str, Any], topology: Mapping[str, Any], hosts: Sequence[str], kept: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Return the host of a restore in place, who is silent, and what is wrong with that."""
-    return request.place_of(asked, topology, hosts)
+    return request.place_of(asked, topology, hosts, kept)
 
 
 def restore_silence(silent: Sequence[str], confirmed: Sequence[str]) -> list[str]:
@@ -24,9 +27,20 @@ def restore_silence(silent: Sequence[str], confirmed: Sequence[str]) -> list[str
     return request.silent_findings(silent, confirmed)
 
 
+def restore_page(record: Mapping[str, Any]) -> str:
+    """Return the report of a restore as Markdown."""
+    return report.page(record)
+
+
+def restore_ending(record: Mapping[str, Any]) -> str:
+    """Return how a restore ended, in a few sentences."""
+    return report.ending(record)
+
+
 class FilterModule:
     """The filters of this file, each documented in a file of its name."""
 
     def filters(self) -> dict[str, Any]:
         """Return filter names and functions."""
-        return {function.__name__: function for function in (restore_request, restore_place, restore_silence)}
+        functions = (restore_request, restore_place, restore_silence, restore_page, restore_ending)
+        return {function.__name__: function for function in functions}

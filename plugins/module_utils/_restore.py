@@ -154,6 +154,24 @@ def local_segments(request: Request, system_identifier: str) -> dict[str, float]
     return found
 
 
+def live_segments(data: Path, segment_bytes: int, now: float) -> dict[str, float]:
+    """Return the segments of a server that runs, and when they were written: until it has stopped they are archived, or come along."""
+    found = {}
+    for path in (data / standby_data.WAL).iterdir():
+        with contextlib.suppress(StewardError, OSError):
+            wal.number_of(path.name, segment_bytes)
+            found[path.name] = path.stat().st_mtime
+    newest = max(found, key=lambda name: found[name], default=None)
+    # Later names are files that wait to be written again.
+    return {
+        name: now if name == newest else when
+        for name, when in found.items()
+        if newest is not None
+        and wal.number_of(name, segment_bytes) <= wal.number_of(newest, segment_bytes)
+        and wal.timeline_of(name) <= wal.timeline_of(newest)
+    }
+
+
 def tablespace_links(data: Path) -> dict[int, Path]:
     """Return the tablespaces of a data directory, by oid."""
     directory = data / TABLESPACES
@@ -216,8 +234,11 @@ def make_plan(request: Request, now: float, in_place: bool) -> Plan:
                 f" {request.data_directory} ({found}): name the right stanza; or, where these data are to go aside for it, confirm {found} as"
                 " well"
             )
-        running = _postmaster.find(request.data_directory) is not None
-        return local_segments(request, stanza.system_identifier) if in_place and not running else {}
+        if not in_place:
+            return {}
+        if _postmaster.find(request.data_directory):
+            return live_segments(request.data_directory, stanza.segment_bytes, now)
+        return local_segments(request, stanza.system_identifier)
 
     major = _restore_plan.major_of(request.backrest, request.bin_directory)
     return _restore_plan.make(request.backrest, request.target, request.wish, now, major, here)

@@ -135,13 +135,20 @@ def _is_port(text: Any) -> bool:
 # Where
 
 
-def place_of(asked: Mapping[str, Any], topology: Mapping[str, Any], hosts: Sequence[str]) -> dict[str, Any]:
+def place_of(
+    asked: Mapping[str, Any], topology: Mapping[str, Any], hosts: Sequence[str], kept: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Return the `host` of a restore in place, who is `silent`, and `findings`. topology: the fact of the role pg_topology.
 
     It is the primary, unless another server is named; where there is no primary, one has to be named, or there is only one.
+    kept: hosts that an earlier restore has left something on, where that is to be decided; it is one of them then.
     """
     instances = topology["instances"]
     silent = [host for host in instances if not instances[host].get("state")]
+    if kept is not None:
+        left = [host for host in kept if asked["node"] in ("", host)]
+        findings = [] if len(left) == 1 else [_undecided(asked, kept)]
+        return {"host": left[0] if left else None, "silent": silent, "findings": findings}
     host = asked["node"] or topology["primary"] or (hosts[0] if len(hosts) == 1 else None)
     findings = []
     if host is None:
@@ -151,6 +158,13 @@ def place_of(asked: Mapping[str, Any], topology: Mapping[str, Any], hosts: Seque
         findings.append(f"{host} does not answer: bring its host up, or restore on another one by -e node=HOST")
     identifiers = [line for line in topology.get("problems", ()) if line.startswith("servers of different clusters")]
     return {"host": host, "silent": silent, "findings": [*findings, *identifiers]}
+
+
+def _undecided(asked: Mapping[str, Any], kept: Sequence[str]) -> str:
+    if kept and not asked["node"]:
+        return f"restores in place are on record on {' and '.join(kept)}: name the host by -e node=HOST"
+    where = f"on {asked['node']}" if asked["node"] else "on any server that answers"
+    return f"no restore in place is on record {where}: there is nothing to {asked['then']}"
 
 
 def silent_findings(silent: Sequence[str], confirmed: Sequence[str]) -> list[str]:

@@ -434,11 +434,9 @@ def _ends(target: Target, source: Source, segment_bytes: int, bounds: str) -> No
         )
     left = wal.undone(source.way, source.archive, target.at, segment_bytes) if target.timeline == LATEST else None
     if left:
-        former, following = left
         raise StewardError(
-            f"target {target} is of a time that was undone: a restore left timeline {former.timeline} at {former.end}"
-            f" ({former.reason}) for timeline {following.timeline}, which is from {moment(source.archive.histories[following.timeline])}."
-            f" Choose: timeline {former.timeline} has what was there at that time, timeline {source.way[-1].timeline} is what came of the restore"
+            f"target {target} is of a time that was undone: {left.words}. Choose: timeline={left.timeline} has what was there at that time,"
+            f" timeline={source.way[-1].timeline} is what came of the restore"
         )
 
 

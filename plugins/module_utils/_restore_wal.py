@@ -135,11 +135,27 @@ def newest_timeline(archive: Archive) -> int:
     return max([1, *archive.histories, *(timeline_of(name) for name in archive.directories)])
 
 
-def undone(way: Sequence[Leg], archive: Archive, at: float, segment_bytes: int) -> tuple[Leg, Leg] | None:
-    """Return the leg that a restore had left, with the next one, where a time is of before that restore and of after what it went back to.
+def in_use(archive: Archive, at: float) -> int:
+    """Return the timeline that the cluster wrote at a time: the newest one that had been made by then."""
+    made = [(when, timeline) for timeline, when in archive.histories.items() if when <= at]
+    return max(made)[1] if made else 1
 
-    At that time the former timeline was in use, and the way passes by what was written then.
-    """
+
+@dataclass(frozen=True)
+class Undone:
+    """A time of which the way does not hold what was there: which timeline does, and how the way parts from it."""
+
+    timeline: int
+    words: str
+
+
+def undone(way: Sequence[Leg], archive: Archive, at: float, segment_bytes: int) -> Undone | None:
+    """Return what a restore has undone, where a time is of before that restore and of after what it went back to; None where none has."""
+    used = in_use(archive, at)
+    if used not in {leg.timeline for leg in way}:
+        return Undone(
+            used, f"at that time timeline {used} was in use, and timeline {way[-1].timeline} did not come of it"
+        )
     for leg, following in pairwise(way):
         made = archive.histories.get(following.timeline)
         if not leg.restored or leg.end is None or made is None or at >= made:
@@ -148,7 +164,10 @@ def undone(way: Sequence[Leg], archive: Archive, at: float, segment_bytes: int) 
         if since is None:
             since = archive.segments.get(name_of(leg.timeline, leg.end // segment_bytes - 1, segment_bytes))
         if since is None or at >= since:
-            return leg, following
+            return Undone(
+                leg.timeline,
+                f"a restore left timeline {leg.timeline} at {leg.end} ({leg.reason}) for timeline {following.timeline}",
+            )
     return None
 
 

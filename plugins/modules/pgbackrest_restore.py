@@ -336,8 +336,9 @@ def undo(given: dict[str, Any], dry_run: bool) -> dict[str, Any]:
     record = _restore.read_record(data)
     if _restore.was_promoted(Path(given["bin_directory"]), data):
         raise StewardError(
-            f"the restored server in {data} has taken writes, which would be lost without a trace: go back by a restore of timeline"
-            f" {record['timeline']} to latest; what was there before is kept in {', '.join(record['aside'].values()) or '(nothing)'}"
+            f"the restored server in {data} has taken writes, which would be lost without a trace: go back by the playbook restore with"
+            f" timeline={record['timeline']}; what was there before is kept in {', '.join(record['aside'].values()) or '(nothing)'}",
+            promoted=True,
         )
     if not dry_run:
         _restore.put_back(data)

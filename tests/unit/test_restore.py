@@ -361,6 +361,15 @@ def test_wal_that_was_not_archived_is_brought_along(host: Host) -> None:
     assert sorted(path.name for path in (host.data / "pg_wal").iterdir()) == [name(10)]
 
 
+def test_wal_of_a_server_that_runs(tmp_path: Path) -> None:
+    """What it writes now was written last; what it will write later has later names and is older."""
+    (tmp_path / "pg_wal" / "archive_status").mkdir(parents=True)
+    for number, written in {8: 10.0, 9: 20.0, 10: 30.0, 11: 5.0}.items():
+        (tmp_path / "pg_wal" / name(number)).touch()
+        os.utime(tmp_path / "pg_wal" / name(number), (written, written))
+    assert _restore.live_segments(tmp_path, 16 << 20, NOW) == {name(8): 10.0, name(9): 20.0, name(10): NOW}
+
+
 @root_only
 @pytest.mark.parametrize("wanted", [True, False])
 def test_wal_that_is_kept_apart(host: Host, wanted: bool) -> None:

@@ -306,7 +306,7 @@ def test_a_time_that_a_restore_has_undone_wants_a_decision() -> None:
         "is of a time that was undone: a restore left timeline 1 at 0/A000148 (before 2026-10-01 09:00:00+00) for timeline 2"
         in str(caught.value)
     )
-    assert "Choose: timeline 1 has what was there at that time, timeline 2 is what came of the restore" in str(
+    assert "Choose: timeline=1 has what was there at that time, timeline=2 is what came of the restore" in str(
         caught.value
     )
     assert chosen("time", "2026-10-01 09:30Z", sources=way, timeline="2") == "L"

@@ -114,6 +114,15 @@ def test_times_that_a_restore_has_undone(history: str, at: float, found: bool) -
     archive = Archive({2: 1790829999.0}, segments(1, range(9)))
     left = wal.undone(wal.legs(2, history), archive, at, wal.SEGMENT_BYTES)
     assert (left is not None) == found
+    assert left is None or left.timeline == 1
+
+
+@pytest.mark.parametrize(("at", "timeline"), [(50.0, None), (150.0, 2), (250.0, None)])
+def test_times_of_a_timeline_that_nothing_came_of(at: float, timeline: int | None) -> None:
+    """Timeline 2 was given up for the end of timeline 1, which then went on as 3."""
+    archive = Archive({2: 100.0, 3: 200.0})
+    left = wal.undone(wal.legs(3, PROMOTED), archive, at, wal.SEGMENT_BYTES)
+    assert (left.timeline if left else None) == timeline
 
 
 @pytest.mark.parametrize(
