@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _drill_host as drill
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _drill_report as drill_report
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _restore_report as report
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _restore_request as request
 
@@ -37,10 +39,28 @@ def restore_ending(record: Mapping[str, Any]) -> str:
     return report.ending(record)
 
 
+def drill_page(record: Mapping[str, Any]) -> str:
+    """Return the record of a drill as Markdown."""
+    return drill_report.page(record)
+
+
+def drill_files(given: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """Return what lies on a host for restore drills."""
+    return {**drill.files(given, command), "shipped": list(drill.SHIPPED)}
+
+
 class FilterModule:
     """The filters of this file, each documented in a file of its name."""
 
     def filters(self) -> dict[str, Any]:
         """Return filter names and functions."""
-        functions = (restore_request, restore_place, restore_silence, restore_page, restore_ending)
+        functions = (
+            restore_request,
+            restore_place,
+            restore_silence,
+            restore_page,
+            restore_ending,
+            drill_files,
+            drill_page,
+        )
         return {function.__name__: function for function in functions}

@@ -36,7 +36,11 @@ _NEEDED = {
 }
 _NEEDED_LINE = re.compile(r"^(max_\w+) setting:\s+(\d+)$", re.MULTILINE)
 _TITLE = re.compile(rb"startup .*?([0-9A-F]{24})")
+_DAMAGED = "the WAL that comes is damaged there: pgbackrest verify names the segment. Aim before it, or take another repository"
 _REMEDIES = (
+    ("incorrect resource manager data checksum", _DAMAGED),
+    ("invalid magic number", _DAMAGED),
+    ("contrecord", _DAMAGED),
     (
         "ended before configured recovery target",
         "the target is not in the WAL that could be read: aim earlier, or at latest for all there is",
@@ -275,19 +279,22 @@ def reach(
             raise StewardError(
                 f"{aim.words} was not reached within {now - begun:.0f} s"
                 + (f", and nothing went on for {now - progressed:.0f} s" if now - progressed > limits.stall else "")
-                + f" (LSN {seen.lsn or 'unknown'}, segment {seen.segment or 'unknown'}): {server.words() or 'its log is empty'}"
+                + f" (LSN {seen.lsn or 'unknown'}, segment {seen.segment or 'unknown'}): {remark(server)}"
             )
         before = seen
         sleep(PAUSE)
 
 
-def ended(server: Server, aim: Aim) -> StewardError:
-    """Return the error of a server that has ended before its target."""
+def remark(server: Server) -> str:
+    """Return what the end of the log means, and the end of the log."""
     words = server.words()
     remedy = next((text for sign, text in _REMEDIES if sign in words), "its log says why")
-    return StewardError(
-        f"the server ended before it had reached {aim.words}: {remedy}. Its log ends with: {words or '(nothing)'}"
-    )
+    return f"{remedy}. Its log ends with: {words or '(nothing)'}"
+
+
+def ended(server: Server, aim: Aim) -> StewardError:
+    """Return the error of a server that has ended before its target."""
+    return StewardError(f"the server ended before it had reached {aim.words}: {remark(server)}")
 
 
 # What is there, and what becomes of it
@@ -317,9 +324,7 @@ def promote(server: Server, limit: int, sleep: Callable[[float], None] = time.sl
             server.psql("CHECKPOINT", limit=limit + QUERY_LIMIT)  # the control file shows the new timeline from then on
             return look(server)
         if not seen.running or time.monotonic() > until:
-            raise StewardError(
-                f"the server was told to take writes and does not after {limit} s: {server.words() or 'its log is empty'}"
-            )
+            raise StewardError(f"the server was told to take writes and does not after {limit} s: {remark(server)}")
         sleep(PAUSE)
 
 

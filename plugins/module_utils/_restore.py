@@ -115,7 +115,7 @@ def command(
 
 def restore_command(request: Request, scratch: Path | None) -> str:
     """Return how the restored server gets its WAL. Beside a live one it shares neither locks nor queue with that."""
-    words = [PROGRAM, f"--stanza={request.backrest.stanza}"]
+    words = [PROGRAM, f"--stanza={request.backrest.stanza}", "--log-level-stderr=error"]
     if request.backrest.config:
         words.append(f"--config={request.backrest.config}")
     if request.backrest.as_of:
@@ -523,20 +523,24 @@ def beside_mark(base: Path) -> dict[str, Any] | None:
 def alone(path: Path) -> Iterator[None]:
     """Keep others away from a directory that is being made or removed; raises StewardError when somebody else is at it."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
+    file = path.with_name(f".{path.name}.lock")
+    with file.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StewardError(f"another run is at work in {path}: wait for its end") from None
-        yield
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
 
 
-def beside(request: Request, plan: Plan, base: Path, now: float) -> dict[str, Any]:
+def beside(request: Request, plan: Plan, base: Path, now: float, locked: bool = False) -> dict[str, Any]:
     """Restore into a directory below `base`, with tablespaces there; return what was done. Nothing that is live is touched.
 
-    data_directory of the request is below base. Raises StewardError, and then base is gone again.
+    data_directory of the request is below base. locked: others are kept away already. Raises StewardError, and then base is gone again.
     """
-    with alone(base):
+    with contextlib.nullcontext() if locked else alone(base):
         return _beside(request, plan, base, now)
 
 

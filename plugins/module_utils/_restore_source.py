@@ -36,6 +36,8 @@ FEW = 8  # directories that are listed one by one; of more, the whole archive is
 # Features and the version from which on they do what they say (tried, or by the release notes).
 GATES: Mapping[str, tuple[int, ...]] = {"repo-target-time": (2, 54)}
 
+_DAMAGE = re.compile(r"INFO: (invalid \w+|missing file|unable to \w+|other error) '([^']+)'")
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -146,6 +148,16 @@ class Backrest:
     def text(self, repository: int, path: str) -> str:
         """Return the content of a file of a repository, decrypted."""
         return self.ask("repo-get", f"--repo={repository}", f"--stanza={self.stanza}", argument=path)
+
+    def damage(self, repository: int, limit: float = 3600.0) -> list[str]:
+        """Return what is wrong with the files of a repository, which are all read for that; nothing where it takes longer than limit seconds."""
+        command = [PROGRAM, *([f"--config={self.config}"] if self.config else []), f"--stanza={self.stanza}"]
+        command += [f"--repo={repository}", "--log-level-console=info", "--log-level-stderr=off", "verify"]
+        try:
+            outcome = as_account(self.owner, command, limit, self.run)
+        except StewardError:
+            return []
+        return [f"{match[1]} {match[2]}" for match in _DAMAGE.finditer(outcome.stdout)]
 
     def tablespaces(self, backup: Backup) -> dict[int, Path]:
         """Return the tablespaces in a backup, by oid, and where they were."""

@@ -209,7 +209,10 @@ def test_command_lines(host: Host, target: Target, there: list[str], not_there: 
     assert [word for word in ["--set=20261001-010000F", "--repo=1", "--delta", *there] if word not in command] == []
     assert [word for word in not_there if word in command] == []
     assert "--tablespace-map=16400=/srv/t" in command
-    assert '--recovery-option=restore_command=pgbackrest --stanza=lab archive-get %f "%p"' in command
+    assert (
+        '--recovery-option=restore_command=pgbackrest --stanza=lab --log-level-stderr=error archive-get %f "%p"'
+        in command
+    )
     assert command[-1] == "restore"
 
 
