@@ -109,6 +109,10 @@ def _global(given: Mapping[str, Any]) -> dict[str, str]:
     return {
         "archive-async": "y",
         "archive-push-queue-max": str(given["queue_max"]),
+        # WAL goes to all repositories in one go. One that does not answer is given up after nine times io-timeout, and until then the others
+        # wait; a backup of theirs must wait longer for its WAL than that.
+        "archive-timeout": "240",
+        "io-timeout": "15",
         "compress-type": "zst",
         "lock-path": "/var/spool/pgbackrest/lock",  # not below /tmp, where anybody could have made it before
         "log-level-file": "info",

@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _owned_file
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _pgbackrest as pgbackrest
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _pgbackrest_info as info
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _pgbackrest_run as runner
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _pgbackrest_versions as versions
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
@@ -29,7 +30,6 @@ OTHER_DIRECTORY = Path("/etc/pgbackrest/conf.d")
 # A trial is to end after the configuration was read and before anything is done: where no lock can be, or a parameter is missing.
 NO_LOCK = "--lock-path=/dev/null/pgsteward"
 STOPPED_AT_LOCK, STOPPED_AT_PARAMETER = 50, 43
-PROBE_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,19 @@ class Place:
 
 
 def converge(
-    place: Place, stanza: str, wanted: Mapping[str, Any], postgresql: int | None, dry_run: bool
+    place: Place, stanza: str, wanted: Mapping[str, Any], expected: info.Expected | None, dry_run: bool
 ) -> dict[str, Any]:
     """Bring the file, and the server that reads it, to what is wanted; return the module's result.
 
-    wanted: what plan() returns. Raises StewardError with the file as it was when pgBackRest does not take it, when the version lacks what is
-    asked for, or when a repository cannot be reached with it.
+    wanted: what plan() returns; expected: whose the archives have to be, None for anybody's. Raises StewardError with the file as it was when
+    pgBackRest does not take it, when the version lacks what is asked for, or when a repository cannot be reached with it or is another
+    cluster's.
     """
     program = runner.Program(stanza, place.binary, place.account)
     version = runner.version_of(program)
     if version is None and not dry_run:
         raise StewardError(f"pgBackRest is not installed here: there is no {place.binary}")
+    postgresql = int(wanted.get("postgresql") or 0)
     refused = versions.refusals(version, [tuple(pair) for pair in wanted["asks"]], postgresql) if version else []
     if refused:
         raise StewardError(refused[0], refusals=refused)
@@ -66,7 +68,7 @@ def converge(
         with candidate(place, text) as config:
             trial = replace(program, config=config)
             refuse_complaints(trial, config, place.path, server="pg1-host" not in wanted["sections"][stanza])
-            probe(trial, wanted, dry_run)
+            probe(trial, wanted, expected, dry_run)
     running = bool(place.service) and is_active(place.service)
     due = running and (write or is_stale(place))
     if not dry_run:
@@ -147,29 +149,38 @@ def refuse_complaints(trial: runner.Program, config: Path, path: Path, *, server
             )
 
 
-def probe(trial: runner.Program, wanted: Mapping[str, Any], dry_run: bool) -> None:
-    """Look into each repository with the new file; raises StewardError for the first that cannot be reached or read."""
+def probe(trial: runner.Program, wanted: Mapping[str, Any], expected: info.Expected | None, dry_run: bool) -> None:
+    """Look into each repository with the new file; raises StewardError for the first that cannot be reached or read, or is another cluster's.
+
+    expected: whose it has to be, None for anybody's.
+    """
     settings = wanted["sections"]["global"]
     for number in wanted["repositories"]:
         key = settings.get(f"repo{number}-host-key-file")
         if dry_run and key and not Path(key).exists():
             continue  # the certificate is made by the real run
-        outcome = runner.run(trial, "repo-ls", f"--repo={number}", f"--io-timeout={PROBE_SECONDS}")
-        if outcome.code:
-            place = (
-                settings.get(f"repo{number}-s3-endpoint")
-                or settings.get(f"repo{number}-host")
-                or settings.get(f"repo{number}-path")
-            )
+        one = runner.look(trial, number).repository(number)
+        if one is None:
             raise StewardError(
-                f"repository {number} ({place}) cannot be read, and nothing was changed: {_refusal(outcome)}",
+                f"repository {number}: pgbackrest does not know it, and nothing was changed", repository=number
+            )
+        if one.code not in (info.OK, info.NO_STANZA, info.NO_BACKUP, info.NO_STANZA_DATA):
+            place = next((settings[name] for name in _places(number) if name in settings), "")
+            raise StewardError(
+                f"repository {number} ({place}) cannot be read, and nothing was changed: {_refusal(one.message)}",
                 repository=number,
             )
+        strange = info.strangers(one, expected) if expected else []
+        if strange:
+            raise StewardError(strange[0], repository=number, found=one.system_identifier)
 
 
-def _refusal(outcome: runner.Outcome) -> str:
+def _places(number: int) -> list[str]:
+    return [f"repo{number}-{name}" for name in ("s3-endpoint", "host", "path")]
+
+
+def _refusal(text: str) -> str:
     """Return why a store said no: its own word for a wrong key or secret, where there is one, rather than its whole answer."""
-    text = runner.reason(outcome)
     for word, meaning in (
         ("InvalidAccessKeyId", "the store does not know the key"),
         ("SignatureDoesNotMatch", "the store refuses the signature: key_secret is wrong"),

@@ -51,13 +51,14 @@ def plan(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def files(given: Mapping[str, Any], programs: Mapping[str, str], machine: str | None) -> dict[str, Any]:
-    """Return the texts that are wanted by path, and the paths of those that are not (any more).
+    """Return the texts that are `wanted` by path, the paths of those that the configuration `needs` first, and of those `unwanted` (any more).
 
     given: as for plan(). programs: ARCHIVING, TAKING and SHIPPED -> their texts. machine: the content of MACHINE_FILE.
     """
     made, account, stanza = plan(given), given["superuser"], given["stanza"]
     wanted = {TMPFILES: _tmpfiles(account, _directories(given, made["repositories"]))}
     wanted |= config.authorities(given["repositories"], made["repositories"])
+    needs = list(wanted)
     if made["serves"]:
         wanted[SERVER_UNIT] = _server_unit(account, stanza, given["port"])
     if not given["repository_host"]:
@@ -69,7 +70,7 @@ def files(given: Mapping[str, Any], programs: Mapping[str, str], machine: str | 
         wanted["/etc/pgsteward/backup.json"] = _backup_conf(given, made)
         wanted |= {timer(type_): _timer(type_, when, given) for type_, when in made["times"].items()}
     possible = [*map(timer, config.BACKUPS), BACKUP_UNIT, SERVER_UNIT]
-    return {"wanted": wanted, "unwanted": [path for path in possible if path not in wanted]}
+    return {"wanted": wanted, "needs": needs, "unwanted": [path for path in possible if path not in wanted]}
 
 
 def unsaved(takers: Sequence[Mapping[str, Any]], repositories: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

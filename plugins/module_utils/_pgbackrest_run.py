@@ -23,6 +23,8 @@ RECORD = Path("/var/lib/pgsteward/backup/physical.json")
 ASK_LIMIT = 300.0  # seconds; a store that does not answer is asked several times by pgBackRest itself
 BACKUP_LIMIT = 7 * 86400.0
 CONNECT_SECONDS = 10
+# pgBackRest asks a store that does not answer nine times before it says so (tried with 2.45 and 2.55).
+LOOK_IO_SECONDS = 5
 
 # Codes of pgBackRest.
 LOCKED, DATABASE = 50, 56
@@ -156,7 +158,7 @@ def version_of(program: Program) -> str | None:
 
 def look(program: Program, repository: int | None = None) -> Stanza:
     """Return what pgBackRest knows of the stanza; one repository that cannot be reached is in the answer as such."""
-    options = ["--output=json"] + ([f"--repo={repository}"] if repository else [])
+    options = ["--output=json", f"--io-timeout={LOOK_IO_SECONDS}", *([f"--repo={repository}"] if repository else [])]
     outcome = run(program, "info", *options)
     if outcome.code:
         raise StewardError(f"pgbackrest info: {reason(outcome)}")
@@ -173,7 +175,11 @@ def take(program: Program, repository: int, type_: str, standby: bool, now: Call
     options = [f"--repo={repository}", f"--type={type_}"]
     record = Taken(repository, type_, begun, 0)
     try:
-        before = _labels(look(program, repository), repository)
+        found = look(program, repository)
+        refusal = _refusal(found, repository)
+        if refusal:
+            return replace(record, seconds=int(now()) - begun, error=refusal)
+        before = _labels(found, repository)
         outcome = _backup(program, options, standby)
         took = int(now()) - begun
         if outcome.code:
@@ -215,6 +221,14 @@ def _failure(outcome: Outcome) -> str:
     if outcome.code == LOCKED:
         return f"another backup or an expiry runs: {reason(outcome)}"
     return reason(outcome)
+
+
+def _refusal(stanza: Stanza, repository: int) -> str | None:
+    """Return why no backup can be taken into a repository, which pgBackRest itself says minutes later."""
+    one = stanza.repository(repository)
+    if one is None:
+        return "the configuration of this host does not have it"
+    return None if one.there else one.message
 
 
 def _backups(stanza: Stanza, repository: int) -> tuple[Any, ...]:

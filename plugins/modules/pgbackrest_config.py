@@ -12,7 +12,8 @@ description:
   - Writes O(path) whole, for root and the group of O(account) only, as it holds secrets.
   - Refuses what the installed version lacks, naming both versions, and warns of what it gets wrong.
   - Before anything is touched pgBackRest itself reads a candidate, and looks into each repository with it. A setting that it does not know, a
-    wrong value, a wrong secret and a repository that cannot be reached are errors of one line, and the old file stays.
+    wrong value, a wrong secret, a repository that cannot be reached and the archive of another cluster are errors of one line, and the old file
+    stays.
   - Makes the running O(service) read the file when it is younger than its last reload; so it does for O(watched), such as certificates.
   - Must run as root.
 options:
@@ -45,6 +46,14 @@ options:
   postgresql:
     description: Major version of the servers, to refuse a pgBackRest that does not know it.
     type: int
+  system_identifier:
+    description:
+      - System identifier of the cluster. The archive of another one in a repository under this name is an error that names both, unless O(upgrade).
+    type: str
+  upgrade:
+    description: Take the archive of another system identifier or major version, which M(pgsteward.postgres.pgbackrest_stanza) is to upgrade.
+    type: bool
+    default: false
   service:
     description: The unit of pgBackRest's server on this host.
     type: str
@@ -122,10 +131,15 @@ refusals:
   elements: str
   sample: []
 repository:
-  description: Number of the repository that cannot be read.
+  description: Number of the repository that cannot be read, or is another cluster's.
   returned: when that is the reason
   type: int
   sample: 2
+found:
+  description: The system identifier that its archive belongs to.
+  returned: when it is another cluster's
+  type: str
+  sample: "7443276231442413607"
 """
 
 from pathlib import Path
@@ -134,6 +148,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import run
 from ansible_collections.pgsteward.postgres.plugins.module_utils._pgbackrest_files import Place, converge
+from ansible_collections.pgsteward.postgres.plugins.module_utils._pgbackrest_info import Expected
 
 ARGUMENT_SPEC = {
     "stanza": {"type": "str", "required": True},
@@ -143,6 +158,8 @@ ARGUMENT_SPEC = {
     "repositories": {"type": "list", "elements": "int", "default": []},
     "asks": {"type": "list", "elements": "list", "default": []},
     "postgresql": {"type": "int"},
+    "system_identifier": {"type": "str"},
+    "upgrade": {"type": "bool", "default": False},
     "service": {"type": "str", "default": ""},
     "watched": {"type": "list", "elements": "path", "default": []},
     "path": {"type": "path", "default": "/etc/pgbackrest.conf"},
@@ -161,7 +178,9 @@ def own_file(module: AnsibleModule) -> dict[str, Any]:
         service=given["service"],
         watched=tuple(Path(path) for path in given["watched"]),
     )
-    result = converge(place, given["stanza"], given, given["postgresql"], module.check_mode)
+    version = str(given["postgresql"]) if given["postgresql"] else None
+    expected = None if given["upgrade"] else Expected((), given["system_identifier"], version)
+    result = converge(place, given["stanza"], given, expected, module.check_mode)
     for warning in result.pop("warnings"):
         module.warn(warning)
     return result

@@ -75,6 +75,12 @@ def test_units_say_when_and_as_whom() -> None:
     assert "on port 8432\n" in wanted[host.SERVER_UNIT]
 
 
+def test_what_the_configuration_names_comes_first() -> None:
+    assert made()["needs"] == [host.TMPFILES]
+    own = [{**OBJECTS, "ca": "-----BEGIN CERTIFICATE-----"}]
+    assert made(repositories=own)["needs"] == [host.TMPFILES, "/etc/pgsteward/tls/repository-1.crt"]
+
+
 def test_no_file_but_the_configuration_holds_a_secret() -> None:
     for one in (made(), made(here="store", repository_host=True), made(repositories=[OBJECTS])):
         assert not [path for path, text in one["wanted"].items() if "a secret" in text or "pass phrase" in text]

@@ -101,6 +101,10 @@ def test_commands_name_stanza_and_configuration_and_hold_no_secret(fake: Fake, m
     ]
 
 
+def unreadable(message: str) -> str:
+    return answer([], db=[], repo=[{"cipher": "none", "key": 1, "status": {"code": 99, "message": message}}])
+
+
 def told(*backups: dict[str, Any]) -> tuple[int, str, str]:
     return (0, answer(list(backups)), "")
 
@@ -140,6 +144,13 @@ def test_backups_that_fail(fake: Fake, code: int, text: str, line: str) -> None:
     assert taken.label is None
     assert line in str(taken.error)
     assert "FAILED" in pgbackrest.told(taken)
+
+
+def test_no_backup_is_tried_into_a_repository_that_does_not_answer(fake: Fake) -> None:
+    fake.says(info=[(0, unreadable("[HostConnectError] unable to connect"), "")])
+    assert pgbackrest.take(fake.program, 1, "full", True).error == "unable to connect"
+    assert pgbackrest.take(fake.program, 2, "full", True).error == "the configuration of this host does not have it"
+    assert "backup" not in [call[0] for call in fake.calls]
 
 
 def test_one_that_fails_keeps_the_next_from_nothing(fake: Fake, tmp_path: Path) -> None:
@@ -253,26 +264,26 @@ TAKEN = {
 @pytest.fixture
 def place(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> files.Place:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    fake.says(**TAKEN)
+    fake.says(**TAKEN, info=[(0, answer([], {1: 1}), "")])
     return files.Place(tmp_path / "pgbackrest.conf", "postgres", str(fake.binary))
 
 
 def test_a_configuration_is_tried_looked_with_and_written_once(fake: Fake, place: files.Place) -> None:
-    made = files.converge(place, "shop", WANTED, 17, dry_run=False)
+    made = files.converge(place, "shop", WANTED, EXPECTED, dry_run=False)
     assert made["written"]
     assert "repo1-cipher-pass=a pass phrase\n" in place.path.read_text()
     assert "a pass phrase" not in str(made["diff"])
     assert place.path.stat().st_mode & 0o777 == 0o640
-    assert [call[0] for call in fake.calls] == ["version", "backup", "archive-push", "repo-ls"]
-    again = files.converge(place, "shop", WANTED, 17, dry_run=False)
+    assert [call[0] for call in fake.calls] == ["version", "backup", "archive-push", "info"]
+    again = files.converge(place, "shop", WANTED, EXPECTED, dry_run=False)
     assert not again["changed"]
     assert [call[0] for call in fake.calls[4:]] == ["version"]
 
 
 def test_a_dry_run_tries_and_writes_nothing(fake: Fake, place: files.Place) -> None:
-    assert files.converge(place, "shop", WANTED, 17, dry_run=True)["changed"]
+    assert files.converge(place, "shop", WANTED, EXPECTED, dry_run=True)["changed"]
     assert not place.path.exists()
-    assert "repo-ls" in [call[0] for call in fake.calls]
+    assert "info" in [call[0] for call in fake.calls]
 
 
 @pytest.mark.parametrize(
@@ -292,19 +303,26 @@ def test_a_dry_run_tries_and_writes_nothing(fake: Fake, place: files.Place) -> N
         ),
         (
             {
-                "repo_ls": [
+                "info": [
                     (
-                        39,
+                        0,
+                        unreadable(
+                            "[ProtocolError] HTTP request failed with 403:\n*** Response: SignatureDoesNotMatch"
+                        ),
                         "",
-                        "ERROR: [039]: HTTP request failed with 403:\n      *** Response: SignatureDoesNotMatch\n",
                     )
                 ]
             },
             "key_secret is wrong",
         ),
         (
-            {"repo_ls": [(49, "", "ERROR: [049]: unable to get address\n")]},
+            {"info": [(0, unreadable("[HostConnectError] unable to get address"), "")]},
             "repository 1 (/srv) cannot be read, and nothing was changed: unable",
+        ),
+        ({"info": [(0, "[]", "")]}, "repository 1: pgbackrest does not know it"),
+        (
+            {"info": [(0, answer([], db=[{"id": 1, "repo-key": 1, "system-id": THEIRS, "version": "17"}]), "")]},
+            f"belongs to the system identifier {THEIRS} (PostgreSQL 17), this cluster is {OURS}",
         ),
     ],
 )
@@ -314,7 +332,7 @@ def test_what_pgbackrest_does_not_take_never_goes_live(
     place.path.write_text("former")
     fake.says(**answers)
     with pytest.raises(StewardError) as refused:
-        files.converge(place, "shop", WANTED, 17, dry_run=False)
+        files.converge(place, "shop", WANTED, EXPECTED, dry_run=False)
     assert line in str(refused.value)
     assert place.path.read_text() == "former"
 
@@ -322,16 +340,16 @@ def test_what_pgbackrest_does_not_take_never_goes_live(
 def test_what_the_version_lacks_is_refused_first(fake: Fake, place: files.Place) -> None:
     fake.says(version=[(0, "pgBackRest 2.45\n", "")])
     with pytest.raises(StewardError, match=r"2\.45 does not know block incremental backups"):
-        files.converge(place, "shop", {**WANTED, "asks": [["block", "here"]]}, 15, dry_run=False)
+        files.converge(place, "shop", {**WANTED, "asks": [["block", "here"]]}, None, dry_run=False)
     with pytest.raises(StewardError, match=r"2\.45 does not know PostgreSQL 18"):
-        files.converge(place, "shop", WANTED, 18, dry_run=False)
+        files.converge(place, "shop", {**WANTED, "postgresql": 18}, None, dry_run=False)
 
 
 def test_before_it_is_installed(place: files.Place) -> None:
     bare = files.Place(place.path, "postgres", "/no/such/program")
-    assert files.converge(bare, "shop", WANTED, 17, dry_run=True)["version"] is None
+    assert files.converge(bare, "shop", WANTED, EXPECTED, dry_run=True)["version"] is None
     with pytest.raises(StewardError, match="not installed here"):
-        files.converge(bare, "shop", WANTED, 17, dry_run=False)
+        files.converge(bare, "shop", WANTED, EXPECTED, dry_run=False)
 
 
 def test_other_files_that_pgbackrest_reads_are_refused(tmp_path: Path) -> None:
