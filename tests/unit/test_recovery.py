@@ -121,7 +121,10 @@ def test_the_wait() -> None:
             "FATAL: recovery ended before configured recovery target was reached",
             "the target is not in the WAL that could be read: aim earlier",
         ),
-        ("FATAL: requested recovery stop point is before consistent recovery point", "begin with an older one (backup=…)"),
+        (
+            "FATAL: requested recovery stop point is before consistent recovery point",
+            "begin with an older one (backup=…)",
+        ),
         (
             "FATAL: requested timeline 3 is not a child of this server's history",
             "name the timeline on which the backup was taken",
@@ -148,7 +151,11 @@ def test_a_server_that_is_still_being_started_is_not_gone() -> None:
 @pytest.mark.parametrize(
     ("looks", "limits", "words"),
     [
-        ([seen()], Limits(100, 20), "nothing went on for 20 s (LSN 0/5000000, segment unknown): its log says why. Its log ends with: the last words"),
+        (
+            [seen()],
+            Limits(100, 20),
+            "nothing went on for 20 s (LSN 0/5000000, segment unknown): its log says why. Its log ends with: the last words",
+        ),
         ([STARTS], Limits(10, 20), "time 2026-10-01 03:12:45 UTC was not reached within 10 s (LSN unknown"),
     ],
 )
