@@ -21,6 +21,8 @@ CONFIG = "/etc/pgbackrest.conf"
 DEFAULT_PATH = {LOCAL: "/var/lib/pgbackrest", HOST: "/var/lib/pgbackrest", S3: "/pgbackrest"}
 DEFAULT_REGION = "us-east-1"
 DEFAULT_FULL = 2  # full backups that are kept where nothing is said
+# A server that stops tries its last segment three times. Pushing goes on in the background, however short this is.
+PUSH_SECONDS = "20"
 SECRETS = ("key", "key_secret", "cipher_pass")
 MASK = "********"
 
@@ -78,7 +80,9 @@ def plan(given: Mapping[str, Any]) -> dict[str, Any]:
         # A standby is read by the primary where the primary takes the backups.
         peers = servers if takes and given["from_standby"] else []
         clients = hosts(repositories) + [one["name"] for one in peers]
-    sections: Sections = {"global": _global(given), given["stanza"]: {}}
+    sections: Sections = {"global": _global(given)}
+    if not given["repository_host"]:
+        sections["global:archive-push"] = {"archive-timeout": PUSH_SECONDS}
     secrets: dict[str, str] = {}
     for number in configured:
         one = repositories[number - 1]
@@ -109,10 +113,10 @@ def _global(given: Mapping[str, Any]) -> dict[str, str]:
     return {
         "archive-async": "y",
         "archive-push-queue-max": str(given["queue_max"]),
-        # WAL goes to all repositories in one go. One that does not answer is given up after nine times io-timeout, and until then the others
-        # wait; a backup of theirs must wait longer for its WAL than that.
-        "archive-timeout": "240",
-        "io-timeout": "15",
+        # WAL goes to all repositories in one go. One that does not answer is given up after twenty times io-timeout (seen with 2.55), and until
+        # then the others wait; a backup of theirs must wait longer for its WAL than that.
+        "archive-timeout": "300",
+        "io-timeout": "10",
         "compress-type": "zst",
         "lock-path": "/var/spool/pgbackrest/lock",  # not below /tmp, where anybody could have made it before
         "log-level-file": "info",

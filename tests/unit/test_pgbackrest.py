@@ -174,6 +174,14 @@ def test_places(endpoint: str, port: int | None, expected: tuple[str, Any]) -> N
     assert pgbackrest.place_of(endpoint, port) == expected
 
 
+def test_a_server_that_stops_does_not_wait_long_for_its_archive() -> None:
+    text = lines(GIVEN)
+    place = text.index("[global:archive-push]")
+    assert text[place + 1] == "archive-timeout=20"
+    assert "archive-timeout=300" in text[:place]
+    assert "[global:archive-push]" not in lines(changed(here="store", repository_host=True))
+
+
 def test_settings_of_the_operator_come_last() -> None:
     text = lines(changed(settings={"compress-type": "lz4", "start-fast": False, "log-level-file": None}))
     assert "compress-type=lz4" in text
