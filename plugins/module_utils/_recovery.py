@@ -351,6 +351,29 @@ def forget_recovery(server: Server) -> bool:
     return True
 
 
+_PENDING = "SELECT count(*) FROM pg_settings WHERE pending_restart AND name LIKE 'recovery_target%'"
+
+
+def restart_if_due(server: Server, limit: int, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Restart the server when it still holds settings of the restore that only a restart takes away; tell whether it was.
+
+    Nobody else may meet them: its standbys would be copied with them, and the next change of any setting would be refused because of them.
+    Raises StewardError when it does not come back within limit seconds.
+    """
+    if server.service is None or not int(server.psql(_PENDING) or 0):
+        return False
+    try:
+        subprocess.run(["systemctl", "restart", server.service], capture_output=True, check=False, timeout=limit)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StewardError(f"{server.service} cannot be restarted: {error}") from None
+    until = time.monotonic() + limit
+    while not (seen := look(server)).answers or seen.recovering:
+        if time.monotonic() > until:
+            raise StewardError(f"{server.service} was restarted and takes no writes after {limit} s: {remark(server)}")
+        sleep(PAUSE)
+    return True
+
+
 def starting(server: Server) -> Callable[[], bool]:
     """Begin to start the server by its unit; return what tells whether it may still come."""
     if server.service is None:

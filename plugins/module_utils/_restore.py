@@ -104,7 +104,8 @@ def command(
     if target.kind == IMMEDIATE:
         options.append("--recovery-option=recovery_target_timeline=current")
     else:
-        options.append(f"--target-timeline={plan.timeline}")
+        # By its number a server wants to see its history, which is missing where archiving began on it.
+        options.append(f"--target-timeline={'current' if plan.timeline == backup.timeline else plan.timeline}")
     if target.kind == LATEST:  # it goes on asking the archive, and streams from nobody
         options += ["--recovery-option=primary_conninfo=", "--recovery-option=primary_slot_name="]
     options += [f"--tablespace-map={oid}={path}" for oid, path in sorted(tablespaces.items())]

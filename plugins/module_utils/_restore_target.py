@@ -412,10 +412,13 @@ def _off_the_way(target: Target, candidates: Sequence[tuple[Backup, Source]], se
                     f" {leg.end} for timeline {source.way[-1].timeline}: follow its own by timeline {leg.timeline}, or take an older backup"
                 )
     known = sorted({backup.timeline for backup, _source in candidates})
+    if not known:
+        return f"there is no backup to begin with for {target}: name another repository, or none"
+    wanted, way = candidates[0][1].way[-1].timeline, candidates[0][1].way
+    lost = f", and the archive lacks its history ({wanted:08X}.history)" if wanted > 1 and len(way) == 1 else ""
+    listed = ", ".join(map(str, known))
     return (
-        f"no backup leads to {target}: those that may be taken are of timeline {', '.join(map(str, known))}"
-        if known
-        else f"there is no backup to begin with for {target}: name another repository, or none"
+        f"no backup leads to timeline {wanted}{lost}: those that may be taken are of timeline {listed}; name that one"
     )
 
 
@@ -443,6 +446,7 @@ def _ends(target: Target, source: Source, segment_bytes: int, bounds: str) -> No
 def way_to(target: Target, archive: Archive, histories: Mapping[int, str]) -> tuple[Leg, ...]:
     """Return the way to the timeline that a target names. histories: the texts of history files, by timeline.
 
+    A cluster that was archived only when it was on a later timeline has WAL of that one and no history; then it begins there.
     Raises StewardError when the archive does not know that timeline.
     """
     known = sorted({1, *archive.histories, *(wal.timeline_of(name) for name in archive.directories)})
@@ -450,11 +454,6 @@ def way_to(target: Target, archive: Archive, histories: Mapping[int, str]) -> tu
     if wanted not in known:
         raise StewardError(
             f"timeline {wanted} is not in the archive, which knows {', '.join(map(str, known))}: name one of these"
-        )
-    if wanted > 1 and wanted not in histories:
-        raise StewardError(
-            f"the history of timeline {wanted} is missing in the archive ({wanted:08X}.history): without it nobody can follow that timeline;"
-            " name another one"
         )
     return wal.legs(wanted, histories.get(wanted, ""))
 

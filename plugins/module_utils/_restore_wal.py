@@ -135,10 +135,10 @@ def newest_timeline(archive: Archive) -> int:
     return max([1, *archive.histories, *(timeline_of(name) for name in archive.directories)])
 
 
-def in_use(archive: Archive, at: float) -> int:
-    """Return the timeline that the cluster wrote at a time: the newest one that had been made by then."""
+def in_use(way: Sequence[Leg], archive: Archive, at: float) -> int:
+    """Return the timeline that the cluster wrote at a time: the newest one that had been made by then, or the first of all."""
     made = [(when, timeline) for timeline, when in archive.histories.items() if when <= at]
-    return max(made)[1] if made else 1
+    return max(made)[1] if made else way[0].timeline
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Undone:
 
 def undone(way: Sequence[Leg], archive: Archive, at: float, segment_bytes: int) -> Undone | None:
     """Return what a restore has undone, where a time is of before that restore and of after what it went back to; None where none has."""
-    used = in_use(archive, at)
+    used = in_use(way, archive, at)
     if used not in {leg.timeline for leg in way}:
         return Undone(
             used, f"at that time timeline {used} was in use, and timeline {way[-1].timeline} did not come of it"

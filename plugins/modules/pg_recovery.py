@@ -45,7 +45,9 @@ options:
     description: Where the last segment begins, for V(latest). RV(pgsteward.postgres.pgbackrest_restore#module:plan.end).
     type: str
   promote:
-    description: Whether the server then takes writes. What the restore had set for its recovery goes away with that.
+    description:
+      - Whether the server then takes writes. What the restore had set for its recovery goes away with that, for which O(service) is restarted once,
+        where it is given.
     type: bool
     default: false
   timeout:
@@ -178,6 +180,7 @@ def recover(given: dict[str, Any]) -> dict[str, Any]:
     if given["promote"]:
         after = _recovery.promote(server, given["promote_timeout"])
         _recovery.forget_recovery(server)
+        _recovery.restart_if_due(server, given["promote_timeout"])
     return {
         "changed": given["start"] or given["promote"],
         "reached": seen.as_facts(),

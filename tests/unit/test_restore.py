@@ -184,20 +184,25 @@ def host(tmp_path: Path) -> Host:
     [
         (
             target_of("latest"),
-            ["--type=standby", "--target-timeline=1", "--recovery-option=primary_conninfo="],
+            ["--type=standby", "--target-timeline=current", "--recovery-option=primary_conninfo="],
             ["--target-action=pause", "--archive-mode=off"],
         ),
         (
             target_of("immediate"),
             ["--type=immediate", "--target-action=pause", "--recovery-option=recovery_target_timeline=current"],
-            ["--target-timeline=1"],
+            ["--target-timeline=current"],
         ),
         (
             target_of("time", "2026-10-01 02:00Z", exclusive=True),
-            ["--type=time", "--target=2026-10-01 02:00:00.000000+00", "--target-exclusive", "--target-timeline=1"],
+            [
+                "--type=time",
+                "--target=2026-10-01 02:00:00.000000+00",
+                "--target-exclusive",
+                "--target-timeline=current",
+            ],
             ["--recovery-option=primary_conninfo="],
         ),
-        (target_of("lsn", "0/5000148", "1"), ["--type=lsn", "--target=0/5000148", "--target-timeline=1"], []),
+        (target_of("lsn", "0/5000148", "1"), ["--type=lsn", "--target=0/5000148", "--target-timeline=current"], []),
         (target_of("xid", "751"), ["--type=xid", "--target=751"], ["--target-exclusive"]),
         (target_of("name", "before migrate"), ["--type=name", "--target=before migrate"], []),
     ],

@@ -263,16 +263,23 @@ def test_no_repository_can_be_read() -> None:
 # Timelines
 
 
-@pytest.mark.parametrize(
-    ("timeline", "histories", "words"),
-    [
-        ("latest", {3: 0.0}, "the history of timeline 3 is missing in the archive (00000003.history)"),
-        ("5", {2: 0.0}, "timeline 5 is not in the archive, which knows 1, 2"),
-    ],
-)
-def test_timelines_that_are_missing(timeline: str, histories: dict[int, float], words: str) -> None:
+def test_a_timeline_that_is_not_there() -> None:
     with pytest.raises(StewardError) as caught:
-        restore.way_to(target_of("latest", "", timeline), Archive(histories=histories), {2: PROMOTED})
+        restore.way_to(target_of("latest", "", "5"), Archive(histories={2: 0.0}), {2: PROMOTED})
+    assert "timeline 5 is not in the archive, which knows 1, 2" in str(caught.value)
+
+
+def test_archiving_that_began_on_a_later_timeline() -> None:
+    """Its history is not in the archive: backups of that timeline do without, older ones cannot be followed by it."""
+    archive = Archive(directories=("0000000300000000",), segments={wal.name_of(3, 12): at(6)})
+    way = restore.way_to(target_of("latest"), archive, {})
+    assert [leg.timeline for leg in way] == [3]
+    sources = (Source(1, archive, way),)
+    stanza = restore.stanza_of(info(EARLY, backup("T", 5, 12, timeline=3)), "lab")
+    assert restore.choose(stanza, target_of("latest"), sources, Wish(), NOON)[0].label == "T"
+    with pytest.raises(StewardError) as caught:
+        restore.choose(stanza, target_of("latest"), sources, Wish(label="E"), NOON)
+    words = "no backup leads to timeline 3, and the archive lacks its history (00000003.history): those that may be taken are of timeline 1"
     assert words in str(caught.value)
 
 

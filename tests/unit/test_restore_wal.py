@@ -123,6 +123,7 @@ def test_times_of_a_timeline_that_nothing_came_of(at: float, timeline: int | Non
     archive = Archive({2: 100.0, 3: 200.0})
     left = wal.undone(wal.legs(3, PROMOTED), archive, at, wal.SEGMENT_BYTES)
     assert (left.timeline if left else None) == timeline
+    assert wal.undone(wal.legs(3, ""), Archive(), at, wal.SEGMENT_BYTES) is None  # archiving began there
 
 
 @pytest.mark.parametrize(
