@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _pgbouncer, _replica
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _pgbackrest, _pgbouncer, _replica
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ("dev", "staging", "production")
@@ -22,7 +22,7 @@ CLUSTERS = ("staging", "production")  # several servers, behind poolers
 HOSTS = {  # how many of each group
     "dev": {"postgres": 1, "migrate": 1},
     "staging": {"postgres": 2, "pgbouncer": 1, "migrate": 1},
-    "production": {"postgres": 3, "pgbouncer": 2, "migrate": 1},
+    "production": {"postgres": 3, "pgbouncer": 2, "pgbackrest": 1, "migrate": 1},
 }
 SHARED = {"pg_version", "pg_port", "pg_cluster_name", "pg_superuser", "pg_no_log"}
 SYSTEMS = ("face_recognition", "pixcrawler", "imagemanager", "cats_monitor", "powergym")
@@ -96,6 +96,7 @@ def test_every_file_is_of_a_role_and_names_only_its_inputs(environment: str) -> 
         "pg_hba.yml",
         "pg_access.yml",
         "pg_migrate.yml",
+        "pgbackrest.yml",
         *(["pg_replica.yml", "pgbouncer.yml"] if environment in CLUSTERS else []),
     }
     for name, path in found.items():
@@ -181,6 +182,14 @@ def test_losing_a_server_neither_loses_commits_in_production_nor_stops_them(envi
     assert count < len(servers) - 1 or method == "none"  # one standby may be down
 
 
+def test_production_has_three_copies_and_each_of_them_is_encrypted_or_at_home() -> None:
+    given = load(files("production")["pgbackrest.yml"])
+    assert given["pgbackrest_copies_rule"] == "3-2-1"
+    assert _pgbackrest.hosts(given["pgbackrest_repositories"]) == list(addresses("production", "pgbackrest"))
+    assert all(one.get("cipher_pass") for one in given["pgbackrest_repositories"] if one.get("offsite"))
+    assert given["pgbackrest_tls_ca_host"] == load(files("production")["pg_server.yml"])["pg_server_tls_ca_host"]
+
+
 def filled(environment: str, **changes: str) -> dict[str, str]:
     """Return every secret of an environment with a value of its own."""
     return {name: f"example of {name}" for name in load(files(environment)["vault.example.yml"])} | changes
@@ -206,13 +215,15 @@ def check(environment: str, secrets: dict[str, str], directory: Path) -> subproc
             "addresses": servers,
             "primary": next(iter(servers)),
             "standbys": list(servers)[1:],
-            "here": {"port": 5432},
+            "here": {"port": 5432, "data_directory": "/var/lib/postgresql/17/main"},
+            "system_identifier": None,
         }
         known = {"name": "Stand in for the servers", "ansible.builtin.set_fact": {"pg_topology": topology}}
         followers = play("site", "Learn who is primary")
-        asking = [task for task in followers.pop("post_tasks") if task["name"] == "Check the inputs that depend on it"]
+        asking = [task for task in followers.pop("post_tasks") if task["name"].startswith("Check the inputs")]
         del followers["roles"]
         plays += [{**followers, "tasks": [known, *asking]}, play("site", "Learn what the poolers are")]
+        plays += [play("site", "Learn what the repository hosts are")]
     for one in plays:
         one["pre_tasks"] = [facts]
         one["vars"] = {**one.get("vars", {}), "ansible_python_interpreter": sys.executable}
@@ -237,6 +248,8 @@ def test_the_input_checks_pass_once_the_secrets_are_filled_in(environment: str, 
         ("vault_replicator", "db1.production.example.org: pg_replica_password: it is empty"),
         ("vault_operations", "db1.production.example.org: pg_replica_operations_password: it is empty"),
         ("vault_pgbouncer_lookup", "pool1.production.example.org: pgbouncer_lookup_password: put the password of"),
+        ("vault_backup_s3_secret", "db1.production.example.org: pgbackrest_repositories[1]: key_secret is empty"),
+        ("vault_backup_pass", "db1.production.example.org: pgbackrest_repositories[1]: cipher_pass is empty"),
         ("vault_pooler_operations", "pool1.production.example.org: pgbouncer_operations_password: put the password of"),
     ],
 )
@@ -248,7 +261,17 @@ def test_a_secret_that_is_not_filled_in_is_refused_in_one_line(secret: str, line
 
 @pytest.mark.parametrize(
     "playbook",
-    ["site", "migrate", "switchover", "failover", "restart_rolling", "update_minor", "rejoin", "reinit_standby"],
+    [
+        "site",
+        "backup",
+        "migrate",
+        "switchover",
+        "failover",
+        "restart_rolling",
+        "update_minor",
+        "rejoin",
+        "reinit_standby",
+    ],
 )
 def test_syntax(playbook: str) -> None:
     arguments = ["-e", "node=db2.staging.example.org"] if playbook in ("rejoin", "reinit_standby") else []
