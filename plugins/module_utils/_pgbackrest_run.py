@@ -139,7 +139,10 @@ def reason(outcome: Outcome) -> str:
     if not said:
         rest = outcome.text.strip().splitlines()
         return rest[-1] if rest else f"no reason given (exit code {outcome.code})"
-    return re.sub(r"^\[[0-9]+\]: ", "", said[0])
+    why = re.sub(r"^\[[0-9]+\]: ", "", said[0])
+    # Of the hosts that could not be asked it only warns, and then wonders where the primary is.
+    asked = [line for line in messages(outcome.text, "WARN") if line.startswith("unable to check pg")]
+    return "; ".join([why, *asked]) if "unable to find primary" in why else why
 
 
 def version_of(program: Program) -> str | None:

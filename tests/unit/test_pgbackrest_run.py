@@ -73,6 +73,10 @@ def fake(tmp_path: Path) -> Fake:
         ("ERROR: [049]: no answer\n", "no answer"),
         ("2026-11-22 01:30:05.123 P00  ERROR: [055]: a\n                    HINT: b\nP00   INFO: c\n", "a HINT: b"),
         ("P00   INFO: a\nP00   WARN: b\nP00  ERROR: [103]: c\n      d\n", "c d"),
+        (
+            "P00   WARN: unable to check pg1: x\nP00  ERROR: [056]: unable to find primary\n",
+            "unable to find primary; unable to check pg1: x",
+        ),
         ("Segmentation fault\n", "Segmentation fault"),
         ("", "no reason given (exit code 9)"),
     ],
