@@ -198,6 +198,8 @@ def _together(repositories: Sequence[Mapping[str, Any]], given: Mapping[str, Any
     if not given.get("servers"):
         yield "pgbackrest_servers: no server is known: the role pg_topology comes first, and repository hosts are told by the playbook site"
     known, servers = given.get("addresses") or {}, {one["name"] for one in given.get("servers") or ()}
+    if given.get("repository_host") and given["here"] not in config.hosts(repositories):
+        yield f"pgbackrest_repositories: none of type host is on {given['here']}: name it there, or take it out of the repository hosts"
     for host in config.hosts(repositories):
         if host in servers:
             yield f"pgbackrest_repositories: host {host} is a server of the cluster: its repository would be lost with it"

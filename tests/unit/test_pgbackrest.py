@@ -295,6 +295,10 @@ def test_sound_inputs_have_no_findings() -> None:
         ({"queue_max": "10 gigs"}, "pgbackrest_queue_max: 10 gigs is no size"),
         ({"archive_timeout": "soon"}, "pgbackrest_archive_timeout: soon is no time"),
         ({"random_delay": "a while"}, "pgbackrest_random_delay"),
+        (
+            {"repositories": [OBJECTS], "here": "store", "repository_host": True},
+            "none of type host is on store: name it there",
+        ),
         ({"backup_type": "weekly"}, "pgbackrest_backup_type: weekly is none of full, diff, incr"),
         ({"servers": []}, "pgbackrest_servers: no server is known"),
         ({"processes": 0}, "pgbackrest_processes: 0 is not from 1 to 999"),
