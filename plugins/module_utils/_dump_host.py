@@ -25,7 +25,7 @@ SHIPPED = tuple(
     f"_{name}.py"
     for name in """
     canonical catalog catalog_objects catalog_others catalog_queries catalog_record catalog_tables catalog_types children connection drift dump
-    dump_actions dump_branch dump_commands dump_config dump_crypt dump_fetch dump_foreign dump_globals dump_list dump_manifest dump_names
+    dump_actions dump_branch dump_commands dump_config dump_crypt dump_fetch dump_foreign dump_globals dump_list dump_load dump_manifest dump_names
     dump_plan dump_process dump_restore dump_retention dump_source dump_sqlite dump_stage dump_target dump_toc errors identifiers owned_file
     pgvector privileges quoting replica safe_versions snapshot store store_s3
     """.split()

@@ -119,11 +119,31 @@ class Programs:
             _widen(process.stdin)
             with contextlib.suppress(BrokenPipeError):  # it has ended, and says why itself
                 for data in chunks:
-                    view = memoryview(data)
-                    while view:
-                        view = view[process.stdin.write(view) :]
+                    _write(process.stdin, data)
                 process.stdin.close()
             return self._ended(command, process, errors)
+
+    def pipe(self, source: Sequence[str], sink: Sequence[str], begin: Callable[[bytes], bytes | None]) -> None:
+        """Hand what one tool prints to another. begin: turns the beginning into what is handed on, None while that is too short."""
+        with tempfile.TemporaryFile() as errors, self._running(source, errors, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None  # noqa: S101  # PIPE
+            _widen(process.stdout)
+            output = process.stdout
+
+            def chunks() -> Iterator[bytes]:
+                head, begun = b"", None
+                while begun is None:
+                    data = output.read(CHUNK)
+                    if not data:  # its error, if it has one, is told below
+                        return
+                    head += data
+                    begun = begin(head)
+                yield begun
+                while data := output.read(CHUNK):
+                    yield data
+
+            self.feed(sink, chunks())
+            self._ended(source, process, errors)
 
     def _ended(self, command: Sequence[str], process: subprocess.Popen[bytes], errors: IO[bytes]) -> tuple[str, ...]:
         status = process.wait()
@@ -171,6 +191,12 @@ class Programs:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+
+
+def _write(pipe: IO[bytes], data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[pipe.write(view) :]
 
 
 def _widen(pipe: IO[bytes]) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_globals as globals_
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_load as load
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_manifest as manifests
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_names as names
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_plan as plan
@@ -47,8 +50,12 @@ if TYPE_CHECKING:
 APPLICATION = "pgsteward restore"
 NAME_LIMIT = 63  # bytes of a database's name
 # What a restore into a new database asks of its sessions. A crash before its end leaves nothing that anybody uses.
-SETTINGS: Mapping[str, str] = {"synchronous_commit": "off"}
-INDEX_MEMORY = 256 << 10  # kB of maintenance_work_mem, where the server has less
+SETTINGS: Mapping[str, str] = {"synchronous_commit": "off", "jit": "off"}
+LEAST_INDEX_MEMORY, MOST_INDEX_MEMORY = (
+    256 << 10,
+    1 << 20,
+)  # kB of maintenance_work_mem for each job, where the server has less
+MEMORY_SHARE = 8  # of a host's memory, which all jobs together may take for that
 MOST_JOBS = 8
 SHOWN = 20  # differences that are named
 SWAP_LIMIT = 30.0  # seconds to have the sessions of the former database ended
@@ -68,6 +75,13 @@ SELECT json_build_object(
   'extensions', (SELECT json_object_agg(name, default_version) FROM pg_available_extensions),
   'maintenance_kb', (SELECT setting::bigint FROM pg_settings WHERE name = 'maintenance_work_mem'),
   'data_directory', current_setting('data_directory', true))
+"""
+
+
+# Partitioned tables and materialized views, which have statistics of their own.
+_UNANALYZED = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE (c.relkind = 'p' OR (c.relkind = 'm' AND c.relispopulated)) AND n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_')
 """
 
 
@@ -230,8 +244,16 @@ def _stays(request: Request, server: Server) -> bool:
     return there and (request.clean or request.partial or request.content == plan.DATA)
 
 
-def decide(request: Request, manifest: Manifest, server: Server, tools: plan.Tools, now: datetime, cpus: int) -> Plan:
-    """Return how the dump is restored. Raises StewardError when it is not to be. Pure."""
+def decide(
+    request: Request,
+    manifest: Manifest,
+    server: Server,
+    tools: plan.Tools,
+    now: datetime,
+    cpus: int,
+    memory: int | None = None,
+) -> Plan:
+    """Return how the dump is restored. memory: bytes of the server's host, None where it is another one. Raises StewardError. Pure."""
     found = findings(request, manifest, server)
     if found:
         raise StewardError(found[0])
@@ -250,15 +272,17 @@ def decide(request: Request, manifest: Manifest, server: Server, tools: plan.Too
         tools,
         1 if manifest.dump_format == names.PLAIN else jobs,
         tuple(missing),
-        _settings(manifest, server, how),
+        _settings(manifest, server, how, jobs, memory),
         tuple(_notes(manifest, server)),
     )
 
 
-def _settings(manifest: Manifest, server: Server, how: str) -> dict[str, str]:
+def _settings(manifest: Manifest, server: Server, how: str, jobs: int, memory: int | None) -> dict[str, str]:
     found = {} if how == INTO else dict(SETTINGS)
-    if server.maintenance_kb < INDEX_MEMORY:
-        found["maintenance_work_mem"] = f"{INDEX_MEMORY}kB"
+    share = (memory or 0) // 1024 // MEMORY_SHARE // jobs
+    wanted = min(max(share, LEAST_INDEX_MEMORY), MOST_INDEX_MEMORY)
+    if server.maintenance_kb < wanted:
+        found["maintenance_work_mem"] = f"{wanted}kB"
     if "vector" in manifest.extensions and not parallel_hnsw_is_safe(server.extensions.get("vector")):
         found["max_parallel_maintenance_workers"] = "0"
     return found
@@ -300,7 +324,8 @@ def preview(request: Request, manifest: Manifest) -> Plan:
     """Return what restore() would do, having looked and changed nothing. Raises StewardError."""
     server = ask(request.place)
     tools = find_tools(max(server.major, major_of(manifest.tool_version)), request.bin_directory)
-    planned = decide(request, manifest, server, tools, datetime.now(UTC), os.cpu_count() or 1)
+    memory = _memory() if _is_local(request.place) else None
+    planned = decide(request, manifest, server, tools, datetime.now(UTC), os.cpu_count() or 1, memory)
     if planned.how != INTO:
         _refuse_full(manifest, server, request)
     return planned
@@ -340,6 +365,18 @@ def _refuse_full(manifest: Manifest, server: Server, request: Request) -> None:
     )
     if finding:
         raise StewardError(finding)
+
+
+def _is_local(place: Place) -> bool:
+    return not place.host or place.host.startswith("/") or place.host in ("localhost", "127.0.0.1", "::1")
+
+
+def _memory() -> int:
+    """Return the memory of this host, or what its control group may have of it."""
+    held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):
+        held = min(held, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return held
 
 
 class _Run:
@@ -438,8 +475,6 @@ class _Run:
                 self._plan.working, properties, True, self._roles(connection)
             ):
                 connection.execute(statement.encode())
-        with self._connected(self._working) as connection:
-            connection.execute("ANALYZE")
 
     @staticmethod
     def _roles(connection: psycopg.Connection[Any]) -> Collection[str]:
@@ -510,39 +545,56 @@ class _Run:
     # Reading
 
     def _read(self, closed: bool) -> None:
-        fetched, tools = self._fetched, self._plan.tools
+        fetched, tools, request = self._fetched, self._plan.tools, self._request
         if self._manifest.dump_format == names.PLAIN:
-            command = plan.psql_command(tools, self._working)
-            self._programs.feed(command, fetched.sql())
+            self._programs.feed(plan.psql_command(tools, self._working), fetched.sql())
             return
-        wanted = plan.Restore(self._plan.jobs, self._request.clean, None, self._request.role, self._request.content)
-        if self._request.partial:
-            listing, _warnings = self._programs.capture(plan.list_command(tools, fetched.path))
-            script, _warnings = self._programs.capture(plan.script_command(tools, fetched.path))
-            selection = toc.select(
-                toc.parse(listing.decode(), script.decode("utf-8", "replace")),
-                self._request.tables,
-                self._request.schemas,
-                closed,
-            )
-            self._left_out = selection.left_out
-            use_list = self._private / "entries"
-            use_list.write_text(selection.text, encoding="utf-8")
-            wanted = replace(wanted, use_list=use_list)
-        self._programs.capture(plan.restore_command(tools, self._working, fetched.path, wanted))
+        wanted = plan.Restore(self._plan.jobs, request.clean, None, request.role, request.content)
+        largest = max(self._manifest.rows.values(), default=0)
+        by_parts = self._plan.how != INTO and request.content == plan.ALL and largest >= load.LARGE
+        if not (request.partial or by_parts):
+            self._restore(wanted)
+            return
+        listing, _warnings = self._programs.capture(plan.list_command(tools, fetched.path))
+        script, _warnings = self._programs.capture(plan.script_command(tools, fetched.path))
+        entries = toc.parse(listing.decode(), script.decode("utf-8", "replace"))
+        lines = tuple(entry.line for entry in entries.values())
+        if request.partial:
+            selection = toc.select(entries, request.tables, request.schemas, closed)
+            self._left_out, lines = selection.left_out, selection.lines
+            wanted = replace(wanted, use_list=self._list("entries", lines))
+        if by_parts:
+            self._read_by_parts(wanted, load.divide(entries, lines, self._manifest.rows))
+        else:
+            self._restore(wanted)
+
+    def _read_by_parts(self, wanted: plan.Restore, division: load.Division) -> None:
+        """Read definitions, the rows of large tables, all other rows, and at last what is made of rows."""
+        plan_ = self._plan
+        self._restore(replace(wanted, section="pre-data", jobs=1))
+        loader = load.Loader(self._working, self._programs, plan_.tools, self._fetched.path, self._private, wanted.role)
+        loader.load(division.large, plan_.jobs)
+        self._restore(replace(wanted, section="data", use_list=self._list("rest", division.rest)))
+        self._restore(replace(wanted, section="post-data"))
+
+    def _restore(self, wanted: plan.Restore) -> None:
+        self._programs.capture(plan.restore_command(self._plan.tools, self._working, self._fetched.path, wanted))
+
+    def _list(self, name: str, lines: Sequence[str]) -> Path:
+        path = self._private / name
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
 
     # Looking at what came of it
 
     def _result(self, catalog: bytes | None, former: str | None) -> dict[str, Any]:
         with source.moment_of(self._working) as moment:
-            expected = self._expected_rows()
-            there = moment.tables()
-            # A dump that somebody else made has no counts to compare with.
-            counted = [table for table in there if qualified(*table) in expected or not self._manifest.signed]
-            found = moment.rows(counted)
             whole = self._manifest.whole and not self._request.partial and self._request.content == plan.ALL
             snapshot = moment.catalog() if whole and catalog else None
-            revisions = moment.revisions()
+            revisions, there = moment.revisions(), moment.tables()
+        expected = self._expected_rows()
+        # A dump that somebody else made has no counts to compare with.
+        found = self._counted([t for t in there if qualified(*t) in expected or not self._manifest.signed])
         different = manifests.compare_rows(expected, found)
         return {
             "changed": True,
@@ -563,6 +615,33 @@ class _Run:
             "bytes": sum(file.size for file in self._manifest.of(manifests.DUMP)),
             "notes": list(self._plan.notes),
         }
+
+    def _counted(self, tables: Sequence[tuple[str, str]]) -> dict[str, int]:
+        """Give tables their statistics and count them, several at a time; then everything that has none yet."""
+        waiting: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        for table in sorted(tables, key=lambda one: -self._manifest.rows.get(qualified(*one), 0)):
+            waiting.put(table)
+        found: dict[str, int] = {}
+
+        def work() -> None:
+            with self._connected(self._working) as connection:
+                connection.execute("SELECT set_config('jit', 'off', false), set_config('row_security', 'off', false)")
+                with contextlib.suppress(queue.Empty):
+                    while True:
+                        schema, name = waiting.get_nowait()
+                        quoted = f"{identifier(schema)}.{identifier(name)}"
+                        connection.execute(f"ANALYZE {quoted}".encode())
+                        row = connection.execute((source.COUNT + quoted).encode()).fetchone()
+                        found[qualified(schema, name)] = int(row[0]) if row else 0
+
+        with ThreadPoolExecutor(self._plan.jobs) as pool:
+            for one in [pool.submit(work) for _job in range(self._plan.jobs)]:
+                one.result()
+        with self._connected(self._working) as connection:
+            left = connection.execute(_UNANALYZED).fetchall()
+            for (quoted,) in left:
+                connection.execute(f"ANALYZE {quoted}".encode())
+        return found
 
     def _expected_rows(self) -> dict[str, int]:
         """Return what the manifest says of the tables that were asked for."""

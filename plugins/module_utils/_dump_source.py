@@ -62,7 +62,7 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't'
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 """
 
-_COUNT = "SELECT count(*) FROM ONLY "
+COUNT = "SELECT count(*) FROM ONLY "
 
 # Alembic's version tables, whatever they are called.
 _VERSIONS = """
@@ -111,7 +111,7 @@ class Moment:
 
     def rows(self, tables: Iterable[tuple[str, str]]) -> dict[str, int]:
         """Return how many rows tables have, by their names as SQL quotes them."""
-        return {qualified(*table): int(self._value(_COUNT + _quoted(table))) for table in tables}
+        return {qualified(*table): int(self._value(COUNT + _quoted(table))) for table in tables}
 
     def revisions(self) -> dict[str, list[str]]:
         """Return the revisions that version tables hold, sorted."""

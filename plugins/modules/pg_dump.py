@@ -46,8 +46,8 @@ options:
     default: []
   compression:
     description:
-      - V(zstd), V(gzip) or V(none), the first two also with a level such as V(zstd:9). V(auto) is zstd where the tools have it (16 and newer), gzip where
-        they have not.
+      - V(zstd), V(gzip) or V(none), the first two also with a level such as V(zstd:9). V(auto) is V(zstd:1) where the tools have it (16 and newer), V(gzip)
+        where they have not.
     type: str
     default: auto
   jobs:

@@ -254,6 +254,29 @@ def test_a_table_and_a_schema(run: Run, shop: Database, tmp_path: Path) -> None:
     assert checksums(shop) == before
 
 
+@pytest.mark.parametrize("form", ["custom", "directory"])
+def test_large_tables_come_back_frozen(run: Run, shop: Database, tmp_path: Path, form: str) -> None:
+    shop.rows(
+        """CREATE TABLE sales."Odd ""FROM stdin;" AS SELECT n, E'ä\\\\.\\n\\t' || n AS note, CASE WHEN n % 2 = 0 THEN '' END AS gap
+          FROM generate_series(1, 60000) n;
+        ALTER TABLE sales."Odd ""FROM stdin;" ADD double_n bigint GENERATED ALWAYS AS (n * 2) STORED, ADD PRIMARY KEY (n);
+        INSERT INTO sales.events SELECT '2026-05-05', n FROM generate_series(1, 50000) n"""
+    )
+    store, copy = {"path": str(tmp_path / "dumps")}, Database(f"{shop.name}_copy")
+    dump(run, shop, store, format=form)
+    before = checksums(shop)
+    ran = restore(run, shop, store, database=copy.name, jobs=2)
+    assert not ran.failed, ran.text
+    assert checksums(copy) == before
+    assert ran.result["catalog"]["equal"]
+    pages = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relpages > 10 AND relallvisible >= relpages - 1 AND relname !~ '^pg_' ORDER BY 1"
+    assert copy.rows(pages) == [('Odd "FROM stdin;',), ("events_1",)]
+    support.drop_database(copy.name)
+    ran = restore(run, shop, store, database=copy.name, tables=["sales.events"], role=f"{shop.name}_owner")
+    assert not ran.failed, ran.text
+    assert checksums(copy) == {"sales.events_1": before["sales.events_1"]}
+
+
 def test_the_account_of_dumps_reads_everything_and_writes_nothing(run: Run, shop: Database, tmp_path: Path) -> None:
     role = f"{shop.name}_dumps"
     with psycopg.connect(support.server_url(), autocommit=True) as connection:

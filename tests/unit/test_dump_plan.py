@@ -120,9 +120,9 @@ def test_pass_line(password: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "tools", "form", "program", "found"),
     [
-        ("auto", NEW, "custom", False, "zstd"),
-        ("auto", NEW, "directory", False, "zstd"),
-        ("auto", NEW, "plain", True, "zstd"),
+        ("auto", NEW, "custom", False, "zstd:1"),
+        ("auto", NEW, "directory", False, "zstd:1"),
+        ("auto", NEW, "plain", True, "zstd:1"),
         ("auto", NEW, "plain", False, "gzip"),
         ("auto", OLD, "custom", True, "gzip"),
         ("gzip", NEW, "custom", True, "gzip"),

@@ -138,14 +138,14 @@ def test_roles(given: dict[str, Any], server: dict[str, Any], missing: tuple[str
 @pytest.mark.parametrize(
     ("given", "manifest", "server", "settings"),
     [
-        ({}, {}, {}, {"synchronous_commit": "off", "maintenance_work_mem": "262144kB"}),
-        ({}, {}, {"maintenance_kb": 1 << 20}, {"synchronous_commit": "off"}),
+        ({}, {}, {}, {"synchronous_commit": "off", "jit": "off", "maintenance_work_mem": "262144kB"}),
+        ({}, {}, {"maintenance_kb": 1 << 20}, {"synchronous_commit": "off", "jit": "off"}),
         # Parallel builds of HNSW indexes are not safe before 0.8.2.
         (
             {},
             {},
             {"maintenance_kb": 1 << 20, "extensions": {"vector": "0.8.0"}},
-            {"synchronous_commit": "off", "max_parallel_maintenance_workers": "0"},
+            {"synchronous_commit": "off", "jit": "off", "max_parallel_maintenance_workers": "0"},
         ),
         # A database that is in use keeps what it promises of commits.
         ({"database": "orders", "confirm": "orders", "clean": True}, {}, {"maintenance_kb": 1 << 20}, {}),
