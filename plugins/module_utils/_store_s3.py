@@ -118,7 +118,8 @@ _CODES: Mapping[str, str] = {
     "EntityTooLarge": "takes no files of that size",
     "QuotaExceeded": "is full: make room, or raise the quota",
     "InsufficientCapacity": "is full: make room",
-    "InvalidRequest": "refuses the request; older stores want server_side_encryption and object locks left out",
+    "InvalidArgument": "refuses the request: it may know neither that server_side_encryption nor object locks",
+    "InvalidRequest": "refuses the request: it may know neither that server_side_encryption nor object locks",
     "KMS.NotFoundException": "has no such KMS key",
 }
 _PASSING = frozenset(
@@ -143,7 +144,8 @@ def refusal(error: Exception) -> str:
     if isinstance(response, Mapping):
         said = response.get("Error", {})
         code = str(said.get("Code", ""))
-        return _CODES.get(code) or f"answers {code}: {' '.join(str(said.get('Message', '')).split())[:200]}"
+        words = " ".join(str(said.get("Message") or "").split())[:200]
+        return _CODES.get(code) or f"answers {code}" + (f": {words}" if words else "")
     text, kind = " ".join(str(error).split()), type(error).__name__
     if "expired" in text and "certificate" in text:
         return "has a certificate that has expired: renew it"
@@ -275,7 +277,9 @@ class S3Store:
         self.call("cannot list files", "list_objects_v2", patient=False, Prefix=self.full(""), MaxKeys=1)
         if not dry:
             probe = self.full(".pgsteward-write-check")
-            begun = self.call("cannot write", "create_multipart_upload", patient=False, Key=probe)
+            begun = self.call(
+                "cannot write", "create_multipart_upload", patient=False, Key=probe, **self._written_with()
+            )
             self.call("cannot write", "abort_multipart_upload", patient=False, Key=probe, UploadId=begun["UploadId"])
         notes = []
         versioning, problem = self._ask("get_bucket_versioning", lambda said: said.get("Status"))

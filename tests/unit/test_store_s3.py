@@ -436,6 +436,7 @@ def tls(words: str) -> SSLError:
         (answer("NoSuchBucket", 404), "has no such bucket", False),
         (answer("RequestTimeTooSkewed", 403), "set the clock", False),
         (answer("Odd", 418), "answers Odd: no", False),
+        (answer("InvalidArgument", 400), "it may know neither that server_side_encryption nor object locks", False),
         (answer("InternalError", 500), "answers InternalError", True),
         (answer("XYZ", 503), "answers XYZ", True),
         (gone(), "does not answer: check endpoint", True),
