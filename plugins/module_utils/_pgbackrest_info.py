@@ -111,7 +111,7 @@ class Stanza:
 def parse(text: str, stanza: str) -> Stanza:
     """Return what the answer says of one stanza; raises StewardError when it is no such answer."""
     try:
-        listed = json.loads(text)
+        listed = json.loads(text, strict=False)  # messages hold what files hold, also damaged ones
         found: Mapping[str, Any] = next((one for one in listed if one["name"] == stanza), {})
         repositories = tuple(_repository(found, one) for one in found.get("repo", ()))
         busy = bool(found.get("status", {}).get("lock", {}).get("backup", {}).get("held"))

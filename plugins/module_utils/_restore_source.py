@@ -162,7 +162,7 @@ class Backrest:
     def tablespaces(self, backup: Backup) -> dict[int, Path]:
         """Return the tablespaces in a backup, by oid, and where they were."""
         options = [f"--stanza={self.stanza}", f"--repo={backup.repository}", f"--set={backup.label}", "--output=json"]
-        answer = json.loads(self.ask("info", *options))
+        answer = json.loads(self.ask("info", *options), strict=False)
         found = [one for entry in answer for one in entry.get("backup", ()) if one["label"] == backup.label]
         return {int(space["oid"]): Path(space["destination"]) for one in found for space in one.get("tablespace") or ()}
 

@@ -183,7 +183,7 @@ _MISSING, _NO_BACKUP, _DIFFERENT = 1, 2, 4  # codes of the status of a stanza
 def stanza_of(text: str, name: str) -> Stanza:
     """Return what the JSON of `pgbackrest info` says of a stanza; raises StewardError when nothing can be restored from it."""
     try:
-        found = [entry for entry in json.loads(text) if entry["name"] == name]
+        found = [entry for entry in json.loads(text, strict=False) if entry["name"] == name]
         if not found:
             raise StewardError(f"unknown stanza {name!r}: the configured repositories know no backups of that name")
         return _stanza(found[0])
@@ -202,6 +202,10 @@ def _stanza(entry: Mapping[str, Any]) -> Stanza:
         said = "; ".join(f"repository {key}: {text}" for key, text in problems.items()) or entry["status"]["message"]
         if entry["status"]["code"] == _MISSING:
             raise StewardError(f"unknown stanza {name!r} ({said}): name the right one, or make it and take a backup")
+        if "access denied" in said:  # a repository host lets a server read its own stanza only
+            raise StewardError(
+                f"unknown stanza {name!r}, or one that this host may not read ({said}): name the right one"
+            )
         raise StewardError(f"the stanza {name!r} cannot be read: {said}")
     current = {key: max(number for other, number in databases if other == key) for key, _number in databases}
     newest = databases[max(current.items(), key=lambda item: item[1])]

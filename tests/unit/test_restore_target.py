@@ -163,6 +163,12 @@ def test_backups_of_a_former_version_do_not_count() -> None:
         ("[]", "unknown stanza 'lab': the configured repositories know no backups of that name"),
         (info(code=1), "unknown stanza 'lab' (repository 1: missing stanza path): name the right one"),
         (info(code=2), "there is no backup of the stanza 'lab' (repository 1: no valid backups)"),
+        (
+            info(code=1)
+            .replace("missing stanza path", "[AccessError] raised from remote-0: access\ndenied")
+            .replace('"code": 1', '"code": 99'),
+            "unknown stanza 'lab', or one that this host may not read (repository 1: [AccessError] raised from remote-0: access denied)",
+        ),
         ("no JSON", "pgbackrest info says nothing that is known here"),
         ('[{"name": "lab"}]', "pgbackrest info says nothing that is known here"),
     ],
