@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +16,9 @@ import cluster
 import lab
 import plays
 import pytest
+import restores
+from restores import BASE, BINARIES, PORT, beside, inside, module, plan
 
-PORT = 5440
-BASE = "/var/lib/pgsteward/restores"
-BINARIES = "/usr/lib/postgresql/17/bin"
 POINT = "before the table goes"
 full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
 cluster.LIMIT = 900  # seconds that a restore in place may take, with the standbys that are made anew
@@ -52,12 +49,6 @@ def commit(node: str, row: int) -> str:
     )
 
 
-def now(node: str) -> str:
-    return cluster.ask(
-        node, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'"
-    )
-
-
 @pytest.fixture(scope="module")
 def written() -> Written:
     """Write what the tests restore; the archive holds all of it, and a commit behind it."""
@@ -66,7 +57,7 @@ def written() -> Written:
     cluster.ask(node, WRITE, cluster.DATABASE)
     time.sleep(1.5)  # repositories know whole seconds
     xid = commit(node, 1)
-    between = now(node)
+    between = restores.now(node)
     time.sleep(0.05)
     commit(node, 2)
     lsn = cluster.ask(node, "SELECT pg_current_wal_lsn()")
@@ -75,61 +66,7 @@ def written() -> Written:
     cluster.ask(node, "SELECT pg_current_xact_id()")
     backups.archived(backups.switch_wal(node), 60)
     timeline = int(cluster.ask(node, "SELECT timeline_id FROM pg_control_checkpoint()"))
-    return Written(between, now(node), between, lsn, xid, timeline)
-
-
-def module(host: str, name: str, check: bool = False, **options: Any) -> dict[str, Any]:
-    """Run a module on a host as root; return its result, failed or not."""
-    command = ["ansible", "-i", str(lab.INVENTORY), host, "--one-line", "-m", f"pgsteward.postgres.{name}"]
-    command += ["-a", json.dumps(options), *(["--check"] if check else [])]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab.ROOT, env=plays.environment())
-    assert "{" in run.stdout, run.stdout + run.stderr
-    return dict(json.loads(run.stdout[run.stdout.index("{") :]))
-
-
-def plan(host: str, **asked: Any) -> dict[str, Any]:
-    """Return the plan of a restore beside, or the refusal."""
-    return module(
-        host,
-        "pgbackrest_restore",
-        check=True,
-        stanza=backups.STANZA,
-        bin_directory=BINARIES,
-        beside=f"{BASE}/{PORT}",
-        port=PORT,
-        **asked,
-    )
-
-
-def inside(host: str, query: str, database: str = cluster.DATABASE) -> str:
-    """Ask the restored server."""
-    command = ["runuser", "-u", "postgres", "--", "psql", "-h", f"{BASE}/{PORT}/socket", "-p", str(PORT), "-XAtq"]
-    return cluster.on(host, *command, "-d", database, "-c", query)
-
-
-@contextmanager
-def beside(host: str, **asked: Any) -> Iterator[dict[str, Any]]:
-    """Have a restored server beside the live one for a while; give what was reached."""
-    given = {"stanza": backups.STANZA, "bin_directory": BINARIES, "beside": f"{BASE}/{PORT}", "port": PORT}
-    try:
-        made = module(host, "pgbackrest_restore", **given, **asked)
-        assert "start" in made, made
-        cluster.on(host, *made["start"])
-        wanted = {"target_type": made["plan"]["target_type"], "target": made["plan"]["target"]}
-        if made["plan"]["end"]:
-            wanted["end"] = made["plan"]["end"]
-        yield module(
-            host,
-            "pg_recovery",
-            data_directory=f"{BASE}/{PORT}/data",
-            bin_directory=BINARIES,
-            last_words=["tail", "-n", "20", made["log"]],
-            timeout=120,
-            **wanted,
-        )
-    finally:
-        module(host, "pgbackrest_restore", state="undone", beside=f"{BASE}/{PORT}", port=PORT)
-        assert PORT not in map(int, filter(str.isdigit, cluster.on(host, "ls", "-A", BASE).split()))
+    return Written(between, restores.now(node), between, lsn, xid, timeline)
 
 
 def standby() -> str:
@@ -362,7 +299,7 @@ def test_a_look_before_it_takes_writes(then: str) -> None:
     node = cluster.primary()
     cluster.ask(node, "DELETE FROM restored WHERE id = 9", cluster.DATABASE)
     time.sleep(1)
-    point = now(node)
+    point = restores.now(node)
     time.sleep(0.1)
     cluster.ask(node, "INSERT INTO restored VALUES (9, 'after')", cluster.DATABASE)
     run = cluster.play("restore_point_in_time", target_time=point, confirm="lab", promote=False)
