@@ -10,12 +10,14 @@ from typing import Any
 
 import cluster
 import lab
+import load
 import plays
 
 STANZA = "lab"
 STORE = "store"
 REPOSITORIES = (1, 2)
 RECORD = "/var/lib/pgsteward/backup/physical.json"
+AUTHORITY_KEY = "/etc/pgsteward/tls/ca.key"  # on the first server
 ARCHIVED_WITHIN = 15.0  # seconds for a segment that is switched by hand, in both repositories
 
 
@@ -92,3 +94,26 @@ def stopped(host: str, service: str) -> Iterator[None]:
         yield
     finally:
         cluster.on(host, "systemctl", "start", service)
+
+
+@contextmanager
+def loaded(**options: Any) -> Iterator[load.Load]:
+    """Write all the while, on whatever server takes writes."""
+    with cluster.connect(cluster.primary(), cluster.OWNER) as connection:
+        load.prepare(connection)
+    hosts = ",".join(f"{cluster.address(node)}:5432" for node in cluster.nodes())
+    user, query = (
+        cluster.WRITER,
+        f"target_session_attrs=read-write&sslmode=verify-full&sslrootcert={cluster.authority()}",
+    )
+    url = f"postgresql://{user}:{lab.password(user)}@{hosts}/{cluster.DATABASE}?{query}"
+    with load.Load([url], **{"writers": 4, "rate": 20.0, **options}) as running:
+        yield running
+
+
+@contextmanager
+def store_down() -> Iterator[None]:
+    """Have the S3 store answer nobody for a while."""
+    small = cluster.on(STORE, "systemctl", "cat", "s3-store", check=False)
+    with stopped(STORE, "s3-store" if small else "ceph-radosgw.target"):
+        yield

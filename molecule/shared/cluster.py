@@ -21,8 +21,9 @@ import psycopg
 
 DATABASE, WRITER, OWNER = "powergym", "powergym_app", "powergym_migrator"
 NETWORK = "pgsteward-lab"
-DATA = "/var/lib/postgresql/17/main"
-SERVICE = "postgresql@17-main"
+MAJOR = lab.version(next(iter(lab.hosts("postgres"))))
+DATA = f"/var/lib/postgresql/{MAJOR}/main"
+SERVICE = f"postgresql@{MAJOR}-main"
 FENCE = {"pg_replica_fence_command": [str(lab.ROOT / "molecule" / "shared" / "fence_host.sh"), "{host}"]}
 LIMIT = 150  # seconds that a playbook may take
 REPORTS = lab.ROOT / ".cache" / "reports"
@@ -97,7 +98,7 @@ def authority() -> Path:
     """Return a file with the certificate of the cluster's authority."""
     lab.STATE.mkdir(parents=True, exist_ok=True)
     path = lab.STATE / "ca-cluster.crt"
-    path.write_text(on("node1", "cat", "/etc/pgsteward/tls/ca.crt"))
+    path.write_text(on(nodes()[0], "cat", "/etc/pgsteward/tls/ca.crt"))
     return path
 
 

@@ -45,7 +45,7 @@ def address(host: str) -> str:
 
 def version(host: str) -> int:
     """Return the major version of PostgreSQL on a server of the lab."""
-    return CARRIES[hosts("postgres")[host]["lab_image"]]
+    return CARRIES[hosts("postgres")[host].get("lab_image") or os.environ.get("LAB_IMAGE") or "debian13"]
 
 
 def run_on(host: str, *command: str, user: str = "postgres") -> str:

@@ -143,7 +143,7 @@ def test_the_playbook_takes_one_now_and_says_what_it_took() -> None:
 
 def test_a_repository_that_is_down_fails_the_run_and_not_the_other_backup() -> None:
     before = {number: backups.labels(number) for number in REPOSITORIES}
-    with backups.stopped(STORE, "s3-store"):
+    with backups.store_down():
         cluster.on(STORE, "systemctl", "start", "pgsteward-backup@incr.service", check=False)
         assert cluster.on(STORE, "systemctl", "show", "-PResult", "pgsteward-backup@incr.service") == "exit-code"
     kept = backups.record()["repositories"]
@@ -186,7 +186,7 @@ def test_the_journal_warns_before_wal_is_let_go() -> None:
     cluster.on(primary, "rm", "-f", "/var/spool/pgbackrest/pgsteward-warned")
     cluster.on(primary, "sed", "-i", "s/^QUEUE_MAX=.*/QUEUE_MAX=134217728/", conf)
     try:
-        with backups.stopped(STORE, "s3-store"):
+        with backups.store_down():
             for _segment in range(9):
                 last = backups.switch_wal(primary)
             warned = ["journalctl", "-t", "pgsteward-archive", "--no-pager", "-o", "cat"]
@@ -236,16 +236,17 @@ def test_a_setting_that_pgbackrest_does_not_know_never_goes_live() -> None:
     assert digests() == before
 
 
-FOREIGN = """
+FOREIGN = f"""
 set -eu
+PATH=$PATH:/usr/lib/postgresql/{cluster.MAJOR}/bin
 cd /tmp
 rm -rf foreign foreign.conf
-/usr/lib/postgresql/17/bin/initdb -D foreign -A peer >/dev/null
+initdb -D foreign -A peer >/dev/null
 echo "port = 5499
 unix_socket_directories = '/tmp'
 listen_addresses = ''" >>foreign/postgresql.conf
-/usr/lib/postgresql/17/bin/pg_ctl -D foreign -w -l foreign/log start >/dev/null
-trap '/usr/lib/postgresql/17/bin/pg_ctl -D foreign -w -m immediate stop >/dev/null; rm -rf foreign foreign.conf' EXIT
+pg_ctl -D foreign -w -l foreign/log start >/dev/null
+trap 'pg_ctl -D foreign -w -m immediate stop >/dev/null; rm -rf foreign foreign.conf' EXIT
 (umask 077; sed '/^repo1/d; /^tls/d; /^\\[lab\\]/,$d' /etc/pgbackrest.conf >foreign.conf)
 printf '[foreign]\\npg1-path=/tmp/foreign\\npg1-port=5499\\npg1-socket-path=/tmp\\n' >>foreign.conf
 psql -XAtq -h /tmp -p 5499 -d postgres -c 'SELECT system_identifier FROM pg_control_system()'
@@ -260,9 +261,7 @@ def test_the_archive_of_another_cluster_is_refused_with_both_identifiers() -> No
     before = digests()
     ran = backups.play("pgsteward.postgres.site", "--tags=pgbackrest", pgbackrest_stanza="foreign")
     assert ran.code != 0
-    words = (
-        f"repository 2: its archive belongs to the system identifier {theirs} (PostgreSQL 17), this cluster is {ours}"
-    )
+    words = f"repository 2: its archive belongs to the system identifier {theirs} (PostgreSQL {cluster.MAJOR}), this cluster is {ours}"
     assert words in flat(ran.text)
     assert ran.changed == 0
     assert digests() == before

@@ -178,15 +178,15 @@ def test_a_missing_segment_is_named_before_it_is_needed(written: Written) -> Non
     segment = cluster.ask(node, f"SELECT pg_walfile_name('{written.lsn}')")
     backups.archived(backups.switch_wal(node))
     files = stored(segment)
-    assert len(files) == len(backups.REPOSITORIES)
+    # A store that keeps files in a form of its own has nothing to take away: then the one repository is asked alone.
+    alone = {"repository": 1} if len(files) == 1 else {}
     with missing(files):
-        refused = plan(host)["msg"]
+        refused = plan(host, **alone)["msg"]
         assert f"WAL segment {segment} is missing in repository" in refused, refused
         assert "can be reached. Aim before it" in refused
-        assert "plan" in plan(host, target_type="immediate")
-    if len(files) > 1:
-        with missing(files[:1]):
-            assert "plan" in plan(host)
+        assert "plan" in plan(host, target_type="immediate", **alone)
+    with missing(files[:1]):
+        assert "plan" in plan(host)
 
 
 def test_room_is_asked_for_first() -> None:
@@ -339,7 +339,7 @@ def test_a_run_that_is_killed_in_the_middle_leaves_what_was_there() -> None:
     cluster.until(
         lambda: not cluster.on(node, "pgrep", "-f", "pgbackrest.*restore", check=False), 30, "the end of pgbackrest"
     )
-    assert cluster.on(node, "cat", f"{cluster.DATA}/PG_VERSION") == "17"
+    assert cluster.on(node, "cat", f"{cluster.DATA}/PG_VERSION") == str(cluster.MAJOR)
     run = cluster.play("restore", confirm="lab", node=node, take_over=True)
     assert run.code == 0, run.text
     cluster.whole()
