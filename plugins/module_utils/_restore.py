@@ -119,8 +119,7 @@ def restore_command(request: Request, scratch: Path | None) -> str:
     words = [PROGRAM, f"--stanza={request.backrest.stanza}", "--log-level-stderr=error"]
     if request.backrest.config:
         words.append(f"--config={request.backrest.config}")
-    if request.backrest.as_of:
-        words.append(f"--repo-target-time={request.backrest.as_of}")
+    words += request.backrest.of_then()
     if scratch is not None:
         words += ["--reset-pg1-host", f"--pg1-path={request.data_directory}"]
         words += [f"--lock-path={scratch / 'lock'}", f"--spool-path={scratch / 'spool'}"]
@@ -235,7 +234,7 @@ def make_plan(request: Request, now: float, in_place: bool) -> Plan:
                 f" {request.data_directory} ({found}): name the right stanza; or, where these data are to go aside for it, confirm {found} as"
                 " well"
             )
-        if not in_place:
+        if not in_place or request.backrest.as_of:  # what is here is later than what is asked for
             return {}
         if _postmaster.find(request.data_directory):
             return live_segments(request.data_directory, stanza.segment_bytes, now)

@@ -10,6 +10,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import 
 from ansible_collections.pgsteward.postgres.plugins.module_utils._restore_target import (
     IMMEDIATE,
     LATEST,
+    ONE_REPOSITORY,
     POINTED,
     target_of,
 )
@@ -124,6 +125,8 @@ def _of_the_target(asked: Mapping[str, Any], known: Mapping[str, Any], way: str)
                 target_of("time", str(asked[name]))
     except StewardError as error:
         yield str(error)
+    if asked["repository_time"] and not asked["repository"]:
+        yield ONE_REPOSITORY
     if asked["repository"] and not (str(asked["repository"]).isdigit() and int(asked["repository"]) > 0):
         yield f"repository={asked['repository']} is no number of a repository"
 

@@ -88,12 +88,13 @@ def words(outcome: subprocess.CompletedProcess[str]) -> str:
 
 @dataclass(frozen=True)
 class Backrest:
-    """pgBackRest as it is configured on this host. as_of: the repository is read as it was then, where its storage keeps versions."""
+    """pgBackRest as it is configured on this host. as_of: `repository` is read as it was then, where its storage keeps versions."""
 
     stanza: str
     owner: str = "postgres"
     config: str | None = None
     as_of: str | None = None
+    repository: int | None = None
     run: Run = field(default=subprocess.run, repr=False)
 
     def command(self, verb: str, *options: str) -> list[str]:
@@ -103,10 +104,17 @@ class Backrest:
             *([f"--config={self.config}"] if self.config else []),
             "--log-level-console=off",
             "--log-level-stderr=error",
-            *([f"--repo-target-time={self.as_of}"] if self.as_of else []),
+            *self.of_then(options),
             *options,
             verb,
         ]
+
+    def of_then(self, options: Sequence[str] = ()) -> list[str]:
+        """Return the options that read the repository as it was; they want it named, once."""
+        if self.as_of is None:
+            return []
+        named = any(option.startswith("--repo=") for option in options)
+        return [f"--repo-target-time={self.as_of}", *([] if named else [f"--repo={self.repository}"])]
 
     def ask(self, verb: str, *options: str, argument: str | None = None) -> str:
         """Return what pgBackRest answers; raises StewardError with its reason."""
@@ -128,6 +136,8 @@ class Backrest:
         """Raise StewardError when what is asked for is more than this version can do."""
         if self.as_of is None:
             return
+        if self.repository is None:
+            raise StewardError(aim.ONE_REPOSITORY)
         version, least = self.version(), GATES["repo-target-time"]
         if version < least:
             raise StewardError(

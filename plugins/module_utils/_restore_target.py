@@ -19,6 +19,9 @@ LATEST, IMMEDIATE, TIME, LSN, XID, NAME = "latest", "immediate", "time", "lsn", 
 KINDS = (LATEST, IMMEDIATE, TIME, LSN, XID, NAME)
 POINTED = (TIME, LSN, XID, NAME)  # those that want a value
 NAME_LIMIT = 63  # bytes of the name of a restore point
+ONE_REPOSITORY = (
+    "repository_time is about one repository, whose storage keeps versions: name that as well, as in repository=2"
+)
 
 _TIME = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)[ T](?P<clock>\d\d:\d\d(?::\d\d(?:[.,]\d{1,6})?)?) ?(?P<zone>Z|UTC|[+-]\d\d(?::?\d\d)?)?",

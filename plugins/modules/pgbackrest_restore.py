@@ -56,7 +56,8 @@ options:
     description: A time with its zone that the backup has to be older than, for targets that say nothing of their time.
     type: str
   repository_time:
-    description: Read the repository as it was at this time (C(repo-target-time)), where its storage keeps versions. Needs pgBackRest 2.54.
+    description: Read O(repository) as it was at this time (C(repo-target-time)), where its storage keeps versions. Needs pgBackRest 2.54. WAL that
+      only this host has is left out then.
     type: str
   data_directory:
     description: Data directory of the instance, for a restore in place.
@@ -266,7 +267,7 @@ def request_of(given: dict[str, Any]) -> _restore.Request:
     beside = Path(given["beside"]) if given["beside"] else None
     as_of = target_of("time", given["repository_time"]).text if given["repository_time"] else None
     return _restore.Request(
-        backrest=source_of.Backrest(given["stanza"], given["owner"], given["config"], as_of),
+        backrest=source_of.Backrest(given["stanza"], given["owner"], given["config"], as_of, given["repository"]),
         target=target_of(given["target_type"], given["target"], given["timeline"], given["exclusive"]),
         wish=Wish(
             repository=given["repository"],

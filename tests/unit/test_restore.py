@@ -22,6 +22,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._restore_target
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="pgBackRest runs as the owner of the data, which takes root")
 
 NOW = 1790856000.0  # 2026-10-01 12:00 UTC
+AS_OF = "2026-10-01 00:00:00.000000+00"
 SUM = "0123456789abcdef0123456789abcdef01234567"
 IDENTIFIER = "7412345678901234567"
 CONTROL = f"""\
@@ -269,11 +270,37 @@ def test_refusals(host: Host, lacks: set[int], target: Target, words: str) -> No
 @root_only
 def test_features_that_the_version_lacks(host: Host) -> None:
     host.repository.version = "2.53"
-    request = replace(
-        host.request(), backrest=Backrest("lab", "root", as_of="2026-10-01 00:00:00+00", run=host.repository)
-    )
     with pytest.raises(StewardError, match=r"takes pgBackRest 2\.54, and this host has 2\.53"):
-        _restore.make_plan(request, NOW, in_place=True)
+        _restore.make_plan(as_it_was(host), NOW, in_place=True)
+
+
+def as_it_was(host: Host, repository: int | None = 1) -> Request:
+    """Return a request that reads a repository as it was at an earlier time."""
+    backrest = Backrest("lab", "root", as_of=AS_OF, repository=repository, run=host.repository)
+    return replace(host.request(), backrest=backrest, wish=Wish(repository=repository))
+
+
+@root_only
+def test_the_repository_as_it_was(host: Host) -> None:
+    """Every question names time and repository once, and so does the server's own; the WAL of this host is later than what is wanted."""
+    (host.data / "pg_wal" / name(10)).write_text("wal\n")
+    request = as_it_was(host)
+    plan = _restore.make_plan(request, NOW, in_place=True)
+    assert (plan.end, plan.local) == (Lsn.parse("0/9000000"), ())
+    command = _restore.command(request, plan, host.data, {})
+    asked = [call for call in [*host.repository.calls, command] if call[0] == "pgbackrest" and call[1] != "version"]
+    assert len(asked) >= 4
+    for call in asked:
+        assert call.count("--repo=1") == 1
+        assert call.count(f"--repo-target-time={AS_OF}") == 1
+    [option] = [word for word in command if "restore_command=" in word]
+    assert f"'--repo-target-time={AS_OF}' --repo=1 archive-get" in option
+
+
+@root_only
+def test_a_time_of_no_repository(host: Host) -> None:
+    with pytest.raises(StewardError, match=r"repository_time is about one repository, .*, as in repository=2"):
+        _restore.make_plan(as_it_was(host, None), NOW, in_place=True)
 
 
 @root_only

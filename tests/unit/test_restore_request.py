@@ -104,6 +104,11 @@ def test_what_else_is_confirmed() -> None:
         ({"confirm": "lab", **TIME, "timeline": "new"}, POINTED, "timeline 'new' is neither"),
         ({"confirm": "lab", "before": "noon"}, KNOWN, "target time 'noon' cannot be read"),
         ({"confirm": "lab", "repository": "two"}, KNOWN, "repository=two is no number of a repository"),
+        (
+            {"confirm": "lab", "repository_time": "2026-10-01 03:00+00"},
+            KNOWN,
+            "repository_time is about one repository, whose storage keeps versions: name that as well, as in repository=2",
+        ),
     ],
 )
 def test_findings(asked: dict[str, Any], known: dict[str, Any], words: str) -> None:
