@@ -15,8 +15,8 @@ TIMER = "/etc/systemd/system/pgsteward-restore-drill.timer"
 HEADER = "# Managed by pgsteward.postgres: the role pgbackrest writes this file whole.\n"
 # What the command uses of the collection: no host needs Ansible for a drill.
 SHIPPED = (
-    "_beside.py", "_children.py", "_connection.py", "_controldata.py", "_drill.py", "_drill_report.py", "_errors.py", "_owned_file.py",
-    "_postmaster.py", "_quoting.py", "_recovery.py", "_replica.py", "_restore.py", "_restore_plan.py", "_restore_source.py",
+    "_beside.py", "_children.py", "_connection.py", "_controldata.py", "_drill.py", "_drill_physical.py", "_drill_report.py", "_errors.py",
+    "_owned_file.py", "_postmaster.py", "_quoting.py", "_recovery.py", "_replica.py", "_restore.py", "_restore_plan.py", "_restore_source.py",
     "_restore_target.py", "_restore_wal.py", "_standby_data.py",
 )  # fmt: skip
 
@@ -46,36 +46,41 @@ def _config(given: Mapping[str, Any]) -> str:
 
 
 def _unit(stanza: str) -> str:
-    return (
-        HEADER
-        + f"""[Unit]
-Description=Restore drill (%i) of stanza {stanza}
+    environment = f"Environment=PYTHONPATH={LIBRARY}/python PYTHONDONTWRITEBYTECODE=1\n"
+    return HEADER + unit(f"Restore drill (%i) of stanza {stanza}", COMMAND, environment)
+
+
+def unit(description: str, command: str, more: str = "") -> str:
+    """Return the unit of a drill, whose instance is what the command is told; more: lines of its own."""
+    return f"""[Unit]
+Description={description}
 Wants=network-online.target
 After=network-online.target
 [Service]
 Type=oneshot
-Environment=PYTHONPATH={LIBRARY}/python PYTHONDONTWRITEBYTECODE=1
-ExecStart={COMMAND} %i
+{more}ExecStart={command} %i
 # Whatever became of it, and however it was killed: nothing of it is left.
-ExecStopPost={COMMAND} clean
+ExecStopPost={command} clean
 Nice=10
 IOSchedulingPriority=7
 OOMScoreAdjust=500
 """
-    )
 
 
 def _timer(given: Mapping[str, Any]) -> str:
-    return (
-        HEADER
-        + f"""[Unit]
-Description=Restore drill of stanza {given["stanza"]}
+    service = "pgsteward-restore-drill@scheduled.service"
+    return HEADER + timer(f"Restore drill of stanza {given['stanza']}", given["schedule"], given["delay"], service)
+
+
+def timer(description: str, when: str, delay: str, service: str) -> str:
+    """Return the timer of a service; one that was missed is made up for."""
+    return f"""[Unit]
+Description={description}
 [Timer]
-OnCalendar={given["schedule"]}
-RandomizedDelaySec={given["delay"]}
+OnCalendar={when}
+RandomizedDelaySec={delay}
 Persistent=true
-Unit=pgsteward-restore-drill@scheduled.service
+Unit={service}
 [Install]
 WantedBy=timers.target
 """
-    )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ DIRECTORY = Path("/var/lib/pgsteward/drill")
 TEXTFILES = (Path("/var/lib/prometheus/node-exporter"), Path("/var/lib/node_exporter/textfile_collector"))
 KEPT = 30  # records of earlier drills
 MODE = 0o644
+FILES = {"physical": "physical", "dump": "dumps"}  # kind of drill -> what its files are called
 
 _FIGURES = (
     (
@@ -62,9 +63,29 @@ def _escaped(text: str) -> str:
 
 def page(record: Mapping[str, Any]) -> str:
     """Return the record as Markdown."""
+    what = {"physical": "", "dump": " of dumps"}[record["kind"]]
+    lines = [
+        f"# Restore drill{what} of {record['cluster']}: {'failed' if record['error'] else 'proven'}",
+        "",
+        *([record["error"], ""] if record["error"] else []),
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in _summary(record).items() if value is not None),
+        "",
+        "| step | seconds |",
+        "|---|---|",
+        *(f"| {name} | {note.get('seconds')} |" for name, note in record["steps"].items()),
+        *_databases(record.get("databases") or ()),
+        *_dumps(record.get("dumps") or ()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the drill as a whole; None is not said."""
     plan, steps = record.get("plan") or {}, record["steps"]
     restored, reached = steps.get("restore", {}), steps.get("recover", {})
-    rows = {
+    return {
         "host": record["host"],
         "begun": stamp(record["begun"]),
         "seconds": record["seconds"],
@@ -73,7 +94,7 @@ def page(record: Mapping[str, Any]) -> str:
         "reached": f"LSN {reached['lsn']}, last transaction {reached['last_commit'] or 'before the backup'}"
         if reached.get("lsn")
         else None,
-        "restored": f"{restored['bytes'] / (1 << 20):,.0f} MiB, {restored['bytes_per_second'] / (1 << 20):,.0f} MiB/s"
+        "restored": f"{_mib(restored['bytes'])} MiB, {_mib(restored['bytes_per_second'])} MiB/s"
         if restored.get("bytes")
         else None,
         "pages and indexes": _verdict(steps.get("read")),
@@ -81,26 +102,47 @@ def page(record: Mapping[str, Any]) -> str:
         "removed afterwards": "yes" if record["removed"] else "NO: look at the directory of restores",
         "last proven": stamp(record["last_proven"]),
     }
-    lines = [
-        f"# Restore drill of {record['cluster']}: {'failed' if record['error'] else 'proven'}",
-        "",
-        *([record["error"], ""] if record["error"] else []),
-        "| | |",
-        "|---|---|",
-        *(f"| {name} | {value} |" for name, value in rows.items() if value is not None),
-        "",
-        "| step | seconds |",
-        "|---|---|",
-        *(f"| {name} | {note.get('seconds')} |" for name, note in steps.items()),
-    ]
-    if record.get("databases"):
-        lines += ["", "| database | MiB | tables | rows | revision |", "|---|---|---|---|---|"]
-        lines += [
-            f"| {one['name']} | {one['bytes'] / (1 << 20):,.0f} | {one['tables']} | {'about ' if one['estimated'] else ''}{one['rows']:,} |"
+
+
+def _databases(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    return [
+        *("", "| database | MiB | tables | rows | revision |", "|---|---|---|---|---|"),
+        *(
+            f"| {one['name']} | {_mib(one['bytes'])} | {one['tables']} | {'about ' if one['estimated'] else ''}{one['rows']:,} |"
             f" {', '.join(one['revisions']) or 'none'} |"
-            for one in record["databases"]
-        ]
-    return "\n".join(lines) + "\n"
+            for one in found
+        ),
+    ]
+
+
+def _dumps(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    head = ("database", "store", "dump", "MiB", "seconds", "MiB/s", "tables", "rows", "catalog", "revision", "verdict")
+    return [
+        "",
+        f"| {' | '.join(head)} |",
+        "|---" * len(head) + "|",
+        *(f"| {' | '.join(_dump(one))} |" for one in found),
+    ]
+
+
+def _dump(one: Mapping[str, Any]) -> tuple[str, ...]:
+    verdict = str(one["error"] or "").replace("|", "/") or (
+        f"skipped: {one['skipped']}" if one.get("skipped") else "proven"
+    )
+    known = (one["database"], one["store"], one["name"] or "none")
+    if "bytes" not in one:
+        return (*known, *[""] * 7, verdict)
+    figures_of = (_mib(one["bytes"]), f"{one['seconds']:.1f}", _mib(one["bytes_per_second"] or 0))
+    rows = (str(one["tables"]), f"{one['rows']:,}", one["catalog"], ", ".join(one["revisions"]) or "none")
+    return (*known, *figures_of, *rows, verdict)
+
+
+def _mib(size: float) -> str:
+    return f"{size / (1 << 20):,.0f}"
 
 
 def _verdict(note: Mapping[str, Any] | None) -> str | None:
@@ -117,8 +159,10 @@ def _verdict(note: Mapping[str, Any] | None) -> str | None:
 
 def write(record: dict[str, Any], directory: Path = DIRECTORY, textfiles: Iterable[Path] = TEXTFILES) -> dict[str, Any]:
     """Keep the record, its page and its figures; return it with when it was last proven."""
-    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    kind = record["kind"]
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        directory.chmod(0o755)  # whatever the one who calls lets others see
+    kind = FILES[record["kind"]]
     earlier = _owned_file.read(directory / f"{kind}.json")
     before = json.loads(earlier).get("last_proven") if earlier else None
     record = {**record, "last_proven": record["proven"] or before}
@@ -137,3 +181,10 @@ def write(record: dict[str, Any], directory: Path = DIRECTORY, textfiles: Iterab
     for old in sorted(directory.glob(f"{kind}-*.json"))[:-KEPT]:
         old.unlink()
     return record
+
+
+def keep(record: dict[str, Any], say: Callable[[str], None]) -> int:
+    """Keep what a drill has brought and say it in a line; return the exit code."""
+    record = write(record)
+    say(f"not proven: {record['error']}" if record["error"] else f"proven in {record['seconds']} s")
+    return 1 if record["error"] or not record["removed"] else 0

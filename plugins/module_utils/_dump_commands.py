@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The commands backup-db and restore-db, for people and timers of a host without Ansible at hand.
+"""The commands backup-db, restore-db and drill-db, for people and timers of a host without Ansible at hand.
 
 Exit codes: 0 all well, 1 something could not be done, 2 refused before anything began (wrong options, no confirmation, no configuration).
 """
@@ -18,7 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump, _dump_restore, _dump_sqlite
+from ansible_collections.pgsteward.postgres.plugins.module_utils import (
+    _drill,
+    _drill_report,
+    _dump,
+    _dump_drill,
+    _dump_restore,
+    _dump_sqlite,
+    _restore,
+)
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_config as config
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_foreign as foreign
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_list as dumps
@@ -148,8 +156,12 @@ def backup(argv: Sequence[str]) -> int:
         return _probe(stores)
     if not wanted:
         raise RefusedError(f"there is nothing to dump: {options.config} lists no database")
-    if options.scheduled and not _is_our_turn(held, wanted):
-        return GOOD
+    try:
+        if options.scheduled and not _is_our_turn(held, wanted):
+            return GOOD
+    except StewardError as error:
+        _note_all(held, wanted, str(error))
+        raise
     if options.dry_run:
         return _dry(held, stores, wanted, options)
     with _one_at_a_time(held):
@@ -230,12 +242,8 @@ def _is_our_turn(held: config.Config, wanted: Sequence[Mapping[str, Any]]) -> bo
     databases = [str(entry["name"]) for entry in wanted if "path" not in entry]
     if held.dumped_from == config.ANY or not databases:
         return True
-    try:
-        with contextlib.closing(connect(_place(held, databases[0], held.user), "pgsteward dump")) as connection:
-            row = connection.execute(_STREAMING).fetchone()
-    except StewardError as error:
-        _note_all(held, wanted, str(error))
-        raise
+    with contextlib.closing(connect(_place(held, databases[0], held.user), "pgsteward dump")) as connection:
+        row = connection.execute(_STREAMING).fetchone()
     standby, followers = (bool(row[0]), int(row[1])) if row else (False, 0)
     if held.dumped_from == config.PRIMARY and standby:
         say("this server is a standby, and dumps are taken from the primary: nothing to do")
@@ -633,6 +641,58 @@ def _by_key(target: Target, text: str, file: str) -> dumps.Listed:
     return find(target, key.database, str(key.name))
 
 
+# drill-db
+
+HERE, SCHEDULED, CLEAN = "here", "scheduled", "clean"
+
+
+def drill_arguments() -> argparse.ArgumentParser:
+    """Return the parser of drill-db."""
+    parser = argparse.ArgumentParser(
+        prog="drill-db",
+        description="Restores the newest dump of every database from every store into a server that nobody else sees, reads everything, and removes"
+        f" it again. What became of it is in {_drill_report.DIRECTORY}: dumps.json, dumps.md, dumps.prom.",
+        epilog="Exit code: 0 proven (or left to others), 1 not, 2 refused before anything began.",
+    )
+    parser.add_argument(
+        "verb",
+        choices=(HERE, SCHEDULED, CLEAN),
+        help="here: now; scheduled: if dumps are taken from this server; clean: remove what a drill that was killed has left",
+    )
+    parser.add_argument("database", nargs="*", help="only the dumps of these (default: all of the configuration)")
+    parser.add_argument("--store", action="append", metavar="NAME", help="only from this store")
+    parser.add_argument("--config", type=Path, default=config.PATH, help=argparse.SUPPRESS)
+    return parser
+
+
+def drill(argv: Sequence[str]) -> int:
+    """Do what drill-db is called for; return its exit code. All that has to do with dumps is done as the account of the server."""
+    options = drill_arguments().parse_args(argv)
+    held = _read_configuration(options.config)
+    if options.verb == CLEAN:
+        become(held.account)
+        base = _dump_drill.base_of(held)
+        with _restore.alone(base):
+            if _drill.clean(base):
+                say("removed what a drill had left")
+        return GOOD
+    if os.geteuid() != 0:
+        raise RefusedError("run this as root, as what it finds is kept where only root may write")
+    wanted = _wanted(held, options.database)
+    record = _drill.as_owner(held.account, lambda: _drilled(held, wanted, options))
+    return _drill_report.keep(record, say) if record else GOOD
+
+
+def _drilled(
+    held: config.Config, wanted: Sequence[Mapping[str, Any]], options: argparse.Namespace
+) -> dict[str, Any] | None:
+    """Return the record of a drill, None where it is another server's turn."""
+    if options.verb == SCHEDULED and not _is_our_turn(held, wanted):
+        return None
+    targets = [target for target, _entry in _stores(held, options.store)]
+    return _dump_drill.run(held, targets, [str(entry["name"]) for entry in wanted], say)
+
+
 def main(program: str) -> NoReturn:
-    """Run one of the two commands."""
-    sys.exit(run(program, backup if program == "backup-db" else restore, sys.argv[1:]))
+    """Run one of the commands."""
+    sys.exit(run(program, {"backup-db": backup, "restore-db": restore, "drill-db": drill}[program], sys.argv[1:]))

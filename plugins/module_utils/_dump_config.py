@@ -211,6 +211,13 @@ def with_damage(
     return {**state, "format": STATE_FORMAT, "databases": databases}
 
 
+def mark_damaged(path: Path, database: str, store: str, name: str, at: datetime) -> None:
+    """Keep that a dump was found damaged, so that the retention knows of it."""
+    state = read_state(path)
+    damaged = {*damaged_in(state, database, store), name}
+    write_state(path, with_damage(state, database, store, sorted(damaged), at))
+
+
 def damaged_in(state: Mapping[str, Any], database: str, store: str) -> list[str]:
     """Return the dumps that were found damaged."""
     return list(state.get("databases", {}).get(database, {}).get(store, {}).get("damaged", ()))

@@ -8,13 +8,16 @@ from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_config as config
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_crypt as crypt
+from ansible_collections.pgsteward.postgres.plugins.module_utils._drill_host import timer, unit
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
 LIBRARY = "/usr/local/lib/pgsteward/python"
 MODULE_UTILS = f"{LIBRARY}/ansible_collections/pgsteward/postgres/plugins/module_utils"
-COMMANDS = ("backup-db", "restore-db")
+COMMANDS = ("backup-db", "restore-db", "drill-db")
 SERVICE = "pgsteward-dumps"
 UNIT, TIMER = f"/etc/systemd/system/{SERVICE}.service", f"/etc/systemd/system/{SERVICE}.timer"
+DRILL = "pgsteward-dumps-drill"
+DRILL_UNIT, DRILL_TIMER = f"/etc/systemd/system/{DRILL}@.service", f"/etc/systemd/system/{DRILL}.timer"
 TMPFILES = "/etc/tmpfiles.d/pgsteward-dumps.conf"
 KEY_FILE = "/etc/pgsteward/dumps.key"
 DIRECTORY = "/var/lib/pgsteward/backup"
@@ -24,10 +27,11 @@ HEADER = "# Managed by pgsteward.postgres: the role pg_dumps writes this file wh
 SHIPPED = tuple(
     f"_{name}.py"
     for name in """
-    canonical catalog catalog_objects catalog_others catalog_queries catalog_record catalog_tables catalog_types children connection drift dump
-    dump_actions dump_branch dump_commands dump_config dump_crypt dump_fetch dump_foreign dump_globals dump_list dump_load dump_manifest dump_names
-    dump_plan dump_process dump_restore dump_retention dump_source dump_sqlite dump_stage dump_target dump_toc errors identifiers owned_file
-    pgvector privileges quoting replica safe_versions snapshot store store_s3
+    beside canonical catalog catalog_objects catalog_others catalog_queries catalog_record catalog_tables catalog_types children connection
+    controldata drift drill drill_report dump dump_actions dump_branch dump_commands dump_config dump_crypt dump_drill dump_fetch dump_foreign
+    dump_globals dump_list dump_load dump_manifest dump_names dump_plan dump_process dump_restore dump_retention dump_source dump_sqlite dump_stage
+    dump_target dump_toc errors identifiers owned_file pgvector postmaster privileges quoting recovery replica restore restore_plan restore_source
+    restore_target restore_wal safe_versions snapshot standby_data store store_s3
     """.split()
 )
 
@@ -96,9 +100,21 @@ def files(inputs: Mapping[str, Any]) -> dict[str, Any]:
     wanted[f"{LIBRARY}/ansible_collections/__init__.py"] = HEADER
     wanted[TMPFILES] = _tmpfiles(inputs["superuser"], local_stores(inputs))
     wanted[UNIT] = _unit(inputs["superuser"])
-    if inputs["schedule"]:
-        wanted[TIMER] = _timer(inputs["schedule"], inputs["random_delay"])
-    return {"wanted": wanted, "unwanted": [] if inputs["schedule"] else [TIMER], "shipped": list(SHIPPED)}
+    wanted[DRILL_UNIT] = HEADER + unit("Restore drill (%i) of the dumps of this host", "/usr/local/bin/drill-db")
+    timers = {
+        TIMER: (inputs["schedule"], "Dumps of the databases of this host", f"{SERVICE}.service"),
+        DRILL_TIMER: (
+            inputs["drill_schedule"],
+            "Restore drill of the dumps of this host",
+            f"{DRILL}@scheduled.service",
+        ),
+    }
+    wanted |= {
+        path: HEADER + timer(description, when, inputs["random_delay"], service)
+        for path, (when, description, service) in timers.items()
+        if when
+    }
+    return {"wanted": wanted, "unwanted": [path for path in timers if path not in wanted], "shipped": list(SHIPPED)}
 
 
 def local_stores(inputs: Mapping[str, Any]) -> list[str]:
@@ -143,21 +159,5 @@ ExecStart=/usr/local/bin/backup-db --scheduled
 Nice=10
 IOSchedulingPriority=7
 NoNewPrivileges=true
-"""
-    )
-
-
-def _timer(when: str, delay: str) -> str:
-    return (
-        HEADER
-        + f"""[Unit]
-Description=Dumps of the databases of this host
-[Timer]
-OnCalendar={when}
-RandomizedDelaySec={delay}
-Persistent=true
-Unit={SERVICE}.service
-[Install]
-WantedBy=timers.target
 """
     )

@@ -80,6 +80,14 @@ def listing(target: Target, database: str | None = None, wanted: Collection[str]
     return Listing(dumps, tuple(one for one in found if not one.manifest_key))
 
 
+def newest(target: Target, database: str) -> Listed:
+    """Return the newest dump of a database, be it good or not. Raises StewardError when there is none."""
+    written = [one for one in manifests.found_in(target.store.items(), database) if one.manifest_key]
+    if not written:
+        raise StewardError(f"there is no dump of {database}")
+    return _listed(target, written[-1])
+
+
 def _listed(target: Target, found: Found) -> Listed:
     try:
         manifest = read_manifest(target, str(found.manifest_key))

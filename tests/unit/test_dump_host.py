@@ -16,7 +16,8 @@ INPUTS: dict[str, Any] = {
     "environment": "production", "host": "db1", "user": "dumps", "superuser": "postgres", "port": 5432, "from": "primary",
     "socket_directory": "/var/run/postgresql", "databases": [{"name": "shop"}], "sqlite": [],
     "stores": [{"path": "/srv/dumps"}, {"bucket": "shop-dumps", "access_key": "a", "secret_key": "hunter2"}],
-    "retention": {"days": 30}, "schedule": "*-*-* 02:00:00", "random_delay": "15min", "encryption_keys": [],
+    "retention": {"days": 30}, "schedule": "*-*-* 02:00:00", "random_delay": "15min", "drill_schedule": "Sun 06:00",
+    "encryption_keys": [],
 }  # fmt: skip
 
 
@@ -51,6 +52,12 @@ def test_files() -> None:
     timer = made["wanted"][host.TIMER]
     assert "OnCalendar=*-*-* 02:00:00\nRandomizedDelaySec=15min\nPersistent=true\n" in timer
     assert "User=postgres\nExecStart=/usr/local/bin/backup-db --scheduled\n" in made["wanted"][host.UNIT]
+    drill = made["wanted"][host.DRILL_TIMER]
+    assert "OnCalendar=Sun 06:00\n" in drill
+    assert "Unit=pgsteward-dumps-drill@scheduled.service\n" in drill
+    unit = made["wanted"][host.DRILL_UNIT]
+    assert "ExecStart=/usr/local/bin/drill-db %i\n" in unit
+    assert "ExecStopPost=/usr/local/bin/drill-db clean\n" in unit
     assert "d /srv/dumps 0750 postgres postgres\n" in made["wanted"][host.TMPFILES]
     for name in host.COMMANDS:
         text = made["wanted"][f"/usr/local/bin/{name}"]
@@ -60,9 +67,9 @@ def test_files() -> None:
 
 
 def test_without_a_schedule_there_is_no_timer() -> None:
-    made = host.files({**INPUTS, "schedule": None})
-    assert host.TIMER not in made["wanted"]
-    assert made["unwanted"] == [host.TIMER]
+    made = host.files({**INPUTS, "schedule": None, "drill_schedule": None})
+    assert made["unwanted"] == [host.TIMER, host.DRILL_TIMER]
+    assert not set(made["unwanted"]) & set(made["wanted"])
 
 
 @pytest.mark.parametrize(
