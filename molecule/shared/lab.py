@@ -33,9 +33,9 @@ def few(cases: Iterable[Case], *enough: Case) -> list[Case]:
 
 @cache
 def hosts(group: str) -> dict[str, dict[str, Any]]:
-    """Return the hosts of a group of the lab's inventory with their variables."""
+    """Return the hosts of a group of the lab's inventory with their variables, none where it has no such group."""
     inventory = yaml.safe_load(INVENTORY.read_text())
-    return dict(inventory["all"]["children"]["lab"]["children"][group]["hosts"])
+    return dict(inventory["all"]["children"]["lab"]["children"].get(group, {}).get("hosts", {}))
 
 
 def address(host: str) -> str:
