@@ -14,7 +14,7 @@ import load
 import plays
 
 STANZA = "lab"
-STORE = "store"
+STORE = next(iter(lab.hosts("pgbackrest")))
 REPOSITORIES = (1, 2)
 RECORD = "/var/lib/pgsteward/backup/physical.json"
 AUTHORITY_KEY = "/etc/pgsteward/tls/ca.key"  # on the first server

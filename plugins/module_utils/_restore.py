@@ -123,7 +123,12 @@ def restore_command(request: Request, scratch: Path | None) -> str:
     if scratch is not None:
         words += ["--reset-pg1-host", f"--pg1-path={request.data_directory}"]
         words += [f"--lock-path={scratch / 'lock'}", f"--spool-path={scratch / 'spool'}"]
-    return f'{shlex.join(words).replace("%", "%%")} archive-get %f "%p"'
+    return f'{" ".join(map(_quoted, words)).replace("%", "%%")} archive-get %f "%p"'
+
+
+def _quoted(word: str) -> str:
+    """Return a word of a shell's command line. Without single quotes: pgBackRest puts all of it between some, as it is."""
+    return word if shlex.quote(word) == word else f'"{word}"'
 
 
 # What is on the host

@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _restore_target as aim
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _restore_wal as wal
-from ansible_collections.pgsteward.postgres.plugins.module_utils._children import bound_to_parent
+from ansible_collections.pgsteward.postgres.plugins.module_utils._children import bound_to_parent, ending
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._restore_target import (
     IMMEDIATE,
@@ -36,6 +36,10 @@ FEW = 8  # directories that are listed one by one; of more, the whole archive is
 # Features and the version from which on they do what they say (tried, or by the release notes).
 GATES: Mapping[str, tuple[int, ...]] = {"repo-target-time": (2, 54)}
 
+CONFIG = Path("/etc/pgbackrest.conf")
+STORES = ("s3", "gcs", "azure")  # those that can keep versions
+
+_REASON = re.compile(r"^.*?(ERROR|ASSERT): ")
 _DAMAGE = re.compile(r"INFO: (invalid \w+|missing file|unable to \w+|other error) '([^']+)'")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -79,11 +83,11 @@ def as_account(
 def words(outcome: subprocess.CompletedProcess[str]) -> str:
     """Return what pgBackRest gives as the reason of a failure, on one line."""
     lines = [line.strip() for line in f"{outcome.stderr}\n{outcome.stdout}".splitlines() if line.strip()]
-    begun = next((index for index, line in enumerate(lines) if "ERROR:" in line), None)
+    begun = next((index for index, line in enumerate(lines) if _REASON.search(line)), None)
     if begun is None:
-        return " / ".join(lines[-2:]) or f"exit code {outcome.returncode}"
+        return " / ".join(lines[-2:]) or ending(outcome.returncode)
     taken = [lines[begun], *(line for line in lines[begun + 1 :] if line.startswith("HINT:") or "ERROR:" in line)]
-    return " / ".join(re.sub(r"^.*?ERROR: ", "", line) for line in taken[:4])
+    return " / ".join(_REASON.sub("", line) for line in taken[:4])
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,10 @@ class Backrest:
             return
         if self.repository is None:
             raise StewardError(aim.ONE_REPOSITORY)
+        config = Path(self.config) if self.config else CONFIG
+        finding = versions_finding(config.read_text(encoding="utf-8"), self.repository) if config.is_file() else None
+        if finding:
+            raise StewardError(finding)
         version, least = self.version(), GATES["repo-target-time"]
         if version < least:
             raise StewardError(
@@ -175,6 +183,14 @@ class Backrest:
         answer = json.loads(self.ask("info", *options), strict=False)
         found = [one for entry in answer for one in entry.get("backup", ()) if one["label"] == backup.label]
         return {int(space["oid"]): Path(space["destination"]) for one in found for space in one.get("tablespace") or ()}
+
+
+def versions_finding(config: str, repository: int) -> str | None:
+    """Return why a repository cannot be read as it was, by the configuration: on disks pgBackRest would give what is there now."""
+    kind = re.search(rf"^[ \t]*repo{repository}-type[ \t]*=[ \t]*(\S+)", config, re.MULTILINE)
+    if kind and kind[1] in STORES:
+        return None
+    return f"repository {repository} cannot be read as it was at a time: it is not in a bucket, and nothing else keeps versions"
 
 
 def _dotted(version: Sequence[int]) -> str:

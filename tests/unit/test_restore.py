@@ -276,7 +276,9 @@ def test_features_that_the_version_lacks(host: Host) -> None:
 
 def as_it_was(host: Host, repository: int | None = 1) -> Request:
     """Return a request that reads a repository as it was at an earlier time."""
-    backrest = Backrest("lab", "root", as_of=AS_OF, repository=repository, run=host.repository)
+    config = host.root / "pgbackrest.conf"
+    config.write_text("[global]\nrepo1-type=s3\nrepo2-path=/srv\nrepo12-type=s3\n")
+    backrest = Backrest("lab", "root", str(config), AS_OF, repository, host.repository)
     return replace(host.request(), backrest=backrest, wish=Wish(repository=repository))
 
 
@@ -294,13 +296,21 @@ def test_the_repository_as_it_was(host: Host) -> None:
         assert call.count("--repo=1") == 1
         assert call.count(f"--repo-target-time={AS_OF}") == 1
     [option] = [word for word in command if "restore_command=" in word]
-    assert f"'--repo-target-time={AS_OF}' --repo=1 archive-get" in option
+    assert f'"--repo-target-time={AS_OF}" --repo=1 archive-get' in option
+    assert "'" not in option
 
 
 @root_only
 def test_a_time_of_no_repository(host: Host) -> None:
     with pytest.raises(StewardError, match=r"repository_time is about one repository, .*, as in repository=2"):
         _restore.make_plan(as_it_was(host, None), NOW, in_place=True)
+
+
+@root_only
+def test_a_time_of_a_repository_that_is_a_directory(host: Host) -> None:
+    with pytest.raises(StewardError, match=r"repository 2 cannot be read as it was at a time: it is not in a bucket"):
+        _restore.make_plan(as_it_was(host, 2), NOW, in_place=True)
+    assert host.repository.calls[1:] == []
 
 
 @root_only
@@ -322,6 +332,7 @@ def test_another_version_of_the_server(host: Host) -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
+        ("ASSERT: [025]: versioning required\n   noise\n", "[025]: versioning required"),
         (
             "P00  ERROR: [055]: unable to open\n   HINT: stanza-create?\nnoise\n",
             "[055]: unable to open / HINT: stanza-create?",
