@@ -24,3 +24,8 @@ def bound_to_parent(ending: signal.Signals) -> Callable[[], None]:
             os._exit(1)
 
     return bind
+
+
+def ending(status: int) -> str:
+    """Return how a child ended, by the status that subprocess gives, negative for a signal."""
+    return f"it was ended by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"

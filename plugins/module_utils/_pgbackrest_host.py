@@ -25,7 +25,7 @@ HEADER = "# Managed by pgsteward.postgres: the role pgbackrest writes this file 
 ARCHIVING = ("archive_push", "archive_get")
 TAKING = "backup_physical"
 # What backup_physical uses of the collection: no host needs Ansible for a scheduled backup.
-SHIPPED = ("_errors.py", "_owned_file.py", "_pgbackrest_info.py", "_pgbackrest_run.py")
+SHIPPED = ("_children.py", "_errors.py", "_owned_file.py", "_pgbackrest_info.py", "_pgbackrest_run.py")
 
 
 def timer(type_: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _owned_file
+from ansible_collections.pgsteward.postgres.plugins.module_utils._children import ending
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._pgbackrest_info import Stanza, parse
 
@@ -138,7 +139,7 @@ def reason(outcome: Outcome) -> str:
     said = messages(outcome.text, "ERROR")
     if not said:
         rest = outcome.text.strip().splitlines()
-        return rest[-1] if rest else f"no reason given (exit code {outcome.code})"
+        return rest[-1] if rest else f"no reason given ({ending(outcome.code)})"
     why = re.sub(r"^\[[0-9]+\]: ", "", said[0])
     # Of the hosts that could not be asked it only warns, and then wonders where the primary is.
     asked = [line for line in messages(outcome.text, "WARN") if line.startswith("unable to check pg")]

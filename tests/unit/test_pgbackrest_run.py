@@ -382,3 +382,11 @@ def test_segments_that_wait(tmp_path: Path) -> None:
         (status / name).touch()
     os.utime(status / "000000010000000000000001.ready", (5, 5))
     assert archiver.waiting(tmp_path) == (1, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [(-9, "no reason given (it was ended by SIGKILL)"), (28, "no reason given (exit code 28)")],
+)
+def test_the_end_without_words(status: int, line: str) -> None:
+    assert pgbackrest.reason(pgbackrest.Outcome(status, "", "")) == line
