@@ -18,6 +18,7 @@ TEXTFILES = (Path("/var/lib/prometheus/node-exporter"), Path("/var/lib/node_expo
 KEPT = 30  # records of earlier drills
 MODE = 0o644
 FILES = {"physical": "physical", "dump": "dumps"}  # kind of drill -> what its files are called
+UNITS = {"physical": "pgsteward-restore-drill", "dump": "pgsteward-dumps-drill"}
 
 _FIGURES = (
     (
@@ -181,6 +182,13 @@ def write(record: dict[str, Any], directory: Path = DIRECTORY, textfiles: Iterab
     for old in sorted(directory.glob(f"{kind}-*.json"))[:-KEPT]:
         old.unlink()
     return record
+
+
+def since(kind: str, begun: float, directory: Path = DIRECTORY) -> dict[str, Any] | None:
+    """Return the record of a drill that has begun since then, None where there is none."""
+    text = _owned_file.read(directory / f"{FILES[kind]}.json")
+    record: dict[str, Any] = json.loads(text) if text else {}
+    return record if record.get("begun", 0.0) >= round(begun, 3) else None
 
 
 def keep(record: dict[str, Any], say: Callable[[str], None]) -> int:
