@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _migration_report, _projects
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _migration_backup, _migration_report, _projects
 
 
 def migration_databases(
@@ -41,6 +41,17 @@ def adoption_report(results: Any, check: bool = False) -> list[str]:
     return _migration_report.adoption(results, check)
 
 
+def migration_dumps(databases: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which databases are dumped before they change."""
+    return _migration_backup.plan(databases, asked)
+
+
+def migration_backups(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what there is to come back to, with the lines that say so."""
+    found = _migration_backup.kept(asked)
+    return {**found, "lines": _migration_backup.lines(found)}
+
+
 def migration_record(databases: Any, steps: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run as data."""
     return _migration_report.record(databases, steps, context)
@@ -68,6 +79,8 @@ class FilterModule:
             status_report,
             validation_report,
             adoption_report,
+            migration_dumps,
+            migration_backups,
             migration_record,
             migration_report,
             migration_page,

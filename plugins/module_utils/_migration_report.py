@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _migration_backup
 from ansible_collections.pgsteward.postgres.plugins.module_utils._projects import ORDINARY_STATES, SEVERITIES
 
 Record = dict[str, Any]
@@ -18,6 +18,7 @@ Result = Mapping[str, Any]
 STEPS = ("looked", "planned", "asked", "validated", "orphans", "backups", "upgraded", "verified")
 OLDEST = 130000  # server_version_num
 _CREATE_EXTENSION = re.compile(r'^\s*CREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?"?([\w-]+)', re.IGNORECASE)
+_NO_RECORD = "it has left no record"
 WELL, STOPPED, FAILED = "well", "stopped", "failed"
 
 
@@ -30,18 +31,19 @@ def record(databases: Sequence[Mapping[str, Any]], steps: Mapping[str, Any], con
     databases: as _projects.databases() returns them. steps: for each of STEPS the loop results that there are, each with
     its database as item; and checks likewise. context: host, inventory (sources), at (ISO time), check (mode),
     failure (text of what failed otherwise), free (bytes on the migration host, or None), needed (bytes),
-    allow_destructive (revisions), backup (whether there is a command), restore_point (name, cluster, and results, one for each
-    server that was asked for it).
+    allow_destructive (revisions), backup (whether there is a command), kept (what _migration_backup.kept() takes), drill (whether one was
+    `wanted`, and the `records` of those that were begun, empty where one has left none).
     """
+    kept = _migration_backup.kept(context["kept"])
+    context = {**context, "dumps": kept["dumps"]}
     found = [_database(item, {step: _of(item, steps.get(step)) for step in STEPS}, context) for item in databases]
     checks = [_check(result) for result in steps.get("checks") or ()]
     blockers = [_named(item["name"], text) for item in found for text in item["blockers"]]
     free = context["free"]
     if free is not None and int(free) < context["needed"]:
         blockers.insert(0, f"{context['host']} has {_size(int(free))} free, and {_size(context['needed'])} are needed")
-    point, refused = _restore_point(context["restore_point"])
-    if refused and not any(item["applied"] for item in found):
-        blockers.append(refused)
+    if not any(item["applied"] for item in found):
+        blockers += [*_unproven(context), *kept["failures"]]
     errors = [_named(item["name"], text) for item in found for text in item["errors"]]
     errors += [f"check {item['name']}: {item['detail']}" for item in checks if not item["well"]]
     if context.get("failure") and not blockers and not errors:
@@ -57,29 +59,25 @@ def record(databases: Sequence[Mapping[str, Any]], steps: Mapping[str, Any], con
         "errors": errors,
         "databases": found,
         "checks": checks,
-        "restore_point": point,
-        "restore": _restore(point, context) if point else None,
+        "drills": [
+            {key: drill.get(key) for key in ("kind", "host", "seconds")} for drill in context["drill"]["records"]
+        ],
+        "restore_point": kept["point"],
+        "restore": kept["restore"],
     }
 
 
-def _restore_point(asked: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
-    """Return the restore point that the primary has named, None where none was asked for; or why there is none although it was."""
-    results = [result for result in asked["results"] if not result.get("skipped")]
-    for result in results:
-        for row in result.get("query_result") or ():
-            return {"name": asked["name"], "host": result["item"], "lsn": row["lsn"]}, None
-    if not results:
-        return None, None
-    said = "; ".join(f"{result['item']}: {_last_line(result.get('msg')) or 'a standby'}" for result in results)
-    without = """to go on without, give -e '{"pg_migrate_restore_point_hosts": []}'"""
-    return None, f"no server has named a restore point ({said}): bring the primary back; {without}"
-
-
-def _restore(point: Mapping[str, Any], context: Mapping[str, Any]) -> str:
-    """Return the command that takes the whole cluster back to the restore point."""
-    sources = [word for source in context["inventory"] for word in ("-i", source)]
-    named = ("-e", f"target_name={point['name']}", "-e", f"confirm={context['restore_point']['cluster']}")
-    return shlex.join(["ansible-playbook", *sources, "pgsteward.postgres.restore_point_in_time", *named])
+def _unproven(context: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why a run that wants a restore drill before it has none."""
+    drill = context["drill"]
+    failed = [record for record in drill["records"] if record.get("error", _NO_RECORD) is not None]
+    if not drill["wanted"] or context["check"] or (drill["records"] and not failed):
+        return
+    said = "; ".join(f"{record.get('host', 'a server')}: {record.get('error', _NO_RECORD)}" for record in failed)
+    yield (
+        "pg_migrate_drill wants a restore drill that proves the backups, and there is none"
+        f" ({said or 'no server has done one'}): see what the playbook restore_drill says"
+    )
 
 
 def _named(name: str, text: str) -> str:
@@ -118,6 +116,7 @@ def _database(item: Mapping[str, Any], steps: Mapping[str, Result | None], conte
         "allowed": allowed,
         "orphans": _orphans(steps["orphans"]),
         "backup": _backup(steps["backups"], context["backup"]),
+        "dump": context["dumps"].get(item["name"]),
         "verified": _verified(steps["verified"]),
         "now": list(upgraded.get("current") or before),
         "seen": steps["looked"] is not None,
@@ -130,14 +129,8 @@ def _database(item: Mapping[str, Any], steps: Mapping[str, Result | None], conte
 
 def go_back(name: str, revisions: Sequence[str], inventory: Sequence[str]) -> list[str]:
     """Return the commands that take a database back to where it was; one for each branch that it was on."""
-    sources = [word for source in inventory for word in ("-i", source)]
     return [
-        shlex.join(
-            [
-                *("ansible-playbook", *sources, "pgsteward.postgres.downgrade"),
-                *("-e", f"database={name}", "-e", f"revision={revision}", "-e", f"confirm={name}"),
-            ]
-        )
+        _migration_backup.play(inventory, "downgrade", database=name, revision=revision, confirm=name)
         for revision in revisions or ["base"]
     ]
 
@@ -173,7 +166,11 @@ def _orphans(result: Result | None) -> dict[str, Any] | None:
 def _backup(result: Result | None, wanted: bool) -> dict[str, Any]:
     if result is None:
         return {"taken": False, "command": wanted, "said": None}
-    return {"taken": result.get("rc") == 0, "command": True, "said": _last_line(result.get("stdout")) or None}
+    return {
+        "taken": result.get("rc") == 0,
+        "command": True,
+        "said": _migration_backup.last_line(result.get("stdout")) or None,
+    }
 
 
 def _verified(result: Result | None) -> dict[str, Any] | None:
@@ -195,14 +192,13 @@ def _check(result: Result) -> dict[str, Any]:
             return {"name": item["name"], "well": False, "detail": result.get("msg", "no answer")}
         detail = f"status {status}" if status == wanted else f"status {status}, and {wanted} is wanted"
         return {"name": item["name"], "well": status == wanted, "detail": detail}
-    said = _last_line(result.get("stderr")) or _last_line(result.get("stdout")) or result.get("msg", "")
+    said = (
+        _migration_backup.last_line(result.get("stderr"))
+        or _migration_backup.last_line(result.get("stdout"))
+        or result.get("msg", "")
+    )
     detail = f"exit status {result.get('rc')}" + (f": {said}" if said and result.get("rc") != 0 else "")
     return {"name": item["name"], "well": result.get("rc") == 0, "detail": detail}
-
-
-def _last_line(text: Any) -> str:
-    lines = str(text or "").strip().splitlines()
-    return lines[-1].strip() if lines else ""
 
 
 # What stops a run before it changes anything
@@ -231,7 +227,7 @@ def _blockers(
                 " look with foreign_key_orphans, and move them aside by its action quarantine"
             )
     if backup is not None and backup.get("rc") != 0:
-        said = _last_line(backup.get("stderr")) or backup.get("msg", "no reason given")
+        said = _migration_backup.last_line(backup.get("stderr")) or backup.get("msg", "no reason given")
         yield f"pg_migrate_backup_command failed with exit status {backup.get('rc')}: {said}"
 
 
@@ -321,7 +317,7 @@ def lines(found: Record) -> list[str]:
     told += [
         f"check {item['name']}: {'well' if item['well'] else 'FAILED'}, {item['detail']}" for item in found["checks"]
     ]
-    return told
+    return [*told, *(_ways(found) if found["ended"] == FAILED else ())]
 
 
 def markdown(found: Record) -> str:
@@ -343,10 +339,12 @@ def markdown(found: Record) -> str:
             page += [
                 f"| {_cell(entry['object'])} | {_cell(entry['attribute'])} | {entry['severity']} |" for entry in drift
             ]
-        if item["go_back"]:
-            page += ["", "The way back:", "", "```sh", *item["go_back"], "```"]
+        dump = item["dump"] or {"restore": None}
+        ways = [*item["go_back"], *([dump["restore"]] if dump["restore"] else [])]
+        if ways:
+            page += ["", "The way back:", "", "```sh", *ways, "```"]
     if found["restore_point"]:
-        page += ["", "## Restore point", *(f"* {_escaped(line)}" for line in _restore_lines(found, commands=False))]
+        page += ["", "## Restore point", *(f"* {_escaped(line)}" for line in _restore_lines(found))]
         page += ["", "```sh", found["restore"], "```"]
     if found["checks"]:
         page += ["", "## Checks", "", "| check | result |", "|---|---|"]
@@ -402,30 +400,48 @@ def _details(item: Mapping[str, Any], found: Record, commands: bool = True) -> I
         yield f"orphans: not counted: {orphans['unknown']}"
     elif orphans and not orphans["total"]:
         yield f"orphans: none in {_many(len(orphans['keys']), 'key')}"
+    if found["check_mode"] and item["dump"]:
+        yield _migration_backup.dump_line(item["dump"], check=True)
     if item["applied"] or (item["errors"] and item["pending"]):
-        yield _backup_line(item["backup"])
+        yield from _backup_lines(item)
     yield from _verified_lines(item["verified"], commands)
-    if commands and item["go_back"] and found["ended"] == FAILED:
-        yield from (f"to go back: {command}" for command in item["go_back"])
-        if item["backup"]["taken"]:
-            yield "or restore the backup that was taken before"
-    elif item["errors"] and not item["go_back"]:
-        yield f"nothing is to be taken back: it is where it was, at {', '.join(item['before']) or 'base'}"
+    if item["errors"] and not item["go_back"]:
+        yield f"no revision is to be taken back: it is where it was, at {', '.join(item['before']) or 'base'}"
 
 
-def _restore_lines(found: Record, commands: bool = True) -> Iterator[str]:
-    point = found["restore_point"]
-    if point and any(item["applied"] or item["errors"] for item in found["databases"]):
-        yield f"restore point: {point['name']}, at {point['lsn']} on {point['host']}"
-        if found["ended"] == FAILED and commands:
-            yield f"to take the whole cluster back there, with every database of it: {found['restore']}"
+def _restore_lines(found: Record) -> Iterator[str]:
+    if any(item["applied"] or item["errors"] for item in found["databases"]):
+        for drill in found["drills"]:
+            yield f"restore drill ({drill['kind']}): proven on {drill['host']} in {drill['seconds']} s"
+        if found["restore_point"]:
+            yield _migration_backup.point_line(found["restore_point"])
 
 
-def _backup_line(backup: Mapping[str, Any]) -> str:
+def _ways(found: Record) -> Iterator[str]:
+    """Yield how to come back from a run that failed."""
+    pending = [item for item in found["databases"] if item["pending"]]
+    changed = [item for item in pending if item["applied"] or item["errors"]]
+    for item in changed or pending:  # where it is not known, any of them may be
+        before = ", ".join(item["before"]) or "base"
+        yield from (_migration_backup.way(f"to take {item['name']} back to {before}", way) for way in item["go_back"])
+        if item["go_back"] and item["backup"]["taken"]:
+            yield f"or restore the backup of {item['name']} that was taken before"
+        yield from _migration_backup.dump_ways(item["name"], item["dump"])
+    if pending:
+        yield from _migration_backup.point_ways(found["restore"])
+
+
+def _backup_lines(item: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which backups there are of a database that was to change."""
+    backup, dump = item["backup"], item["dump"]
+    if dump:
+        yield _migration_backup.dump_line(dump)
     if backup["taken"]:
-        return "backup: taken before" + (f" ({backup['said']})" if backup["said"] else "")
-    reason = "the step was not reached" if backup["command"] else "pg_migrate_backup_command is not set"
-    return f"backup: none was taken, as {reason}"
+        yield "backup: taken before" + (f" ({backup['said']})" if backup["said"] else "")
+    elif backup["command"]:
+        yield "backup: none was taken, as the step was not reached"
+    elif not dump:
+        yield "backup: none was taken, as neither dumps nor pg_migrate_backup_command are set"
 
 
 def _verified_lines(verified: Mapping[str, Any] | None, drift: bool) -> Iterator[str]:

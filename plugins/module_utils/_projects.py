@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from ansible_collections.pgsteward.postgres.plugins.module_utils._migration_backup import limit_findings
+
 PROJECT_KEYS = frozenset({"name", "source", "config", "requirements", "databases"})
 DATABASE_KEYS = frozenset({"name", "section", "user", "revision", "x", "extensions", "baseline", "validate", "verify"})
 VERIFY_DEFAULTS: Mapping[str, Any] = {
@@ -166,6 +168,7 @@ def findings(inputs: Mapping[str, Any]) -> list[str]:
     if scratch.get("kind") in ("database", "url") and not scratch.get("url"):
         found.append(f"pg_migrate_scratch: kind {scratch['kind']} needs a url")
     found += _check_findings(inputs.get("checks") or [])
+    found += limit_findings(inputs.get("dump_limit", 0))
     for index, project in enumerate(projects):
         where = f"pg_migrate_projects[{index}]"
         if (

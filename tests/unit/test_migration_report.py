@@ -44,7 +44,14 @@ CONTEXT = {
     "needed": 2**28,
     "allow_destructive": [],
     "backup": False,
-    "restore_point": {"name": "before-migrate-1", "cluster": "prod", "results": []},
+    "kept": {
+        "inventory": ["inventories/production"],
+        "cluster": "prod",
+        "plan": {"due": [], "left": [], "failures": []},
+        "dumped": [],
+        "point": {"name": "before-migrate-1", "results": []},
+    },
+    "drill": {"wanted": False, "records": []},
 }
 BACK = "ansible-playbook -i inventories/production pgsteward.postgres.downgrade -e database=shop -e revision=r1 -e confirm=shop"
 
@@ -79,7 +86,7 @@ def test_a_run_that_went_well() -> None:
         "  before: behind, at r1",
         "  r2: 0.041 s (more)",
         "  orphans: none in 1 key",
-        "  backup: none was taken, as pg_migrate_backup_command is not set",
+        "  backup: none was taken, as neither dumps nor pg_migrate_backup_command are set",
         "  schema: as in snapshot s",
         "check health: well, status 200",
     ]
@@ -222,8 +229,8 @@ def test_a_failure_says_where_the_database_is_and_how_to_go_back() -> None:
     assert told[:2] == ["shop: FAILED, 1 of 2 revisions are applied, it is at r2", "  revision r3 failed"]
     assert told[-3:] == [
         "  backup: taken before (/backup/shop.dump)",
-        f"  to go back: {BACK}",
-        "  or restore the backup that was taken before",
+        f"to take shop back to r1:\n{BACK}",
+        "or restore the backup of shop that was taken before",
     ]
 
 
@@ -235,7 +242,7 @@ SKIPPED = {"item": "db1", "skipped": True}
 
 def pointed(*results: dict[str, Any]) -> dict[str, Any]:
     """Return the context of a run whose servers were asked for a restore point."""
-    return {"restore_point": {"name": "before-migrate-1", "cluster": "prod", "results": list(results)}}
+    return {"kept": {**CONTEXT["kept"], "point": {"name": "before-migrate-1", "results": list(results)}}}
 
 
 def test_a_failure_names_the_restore_point_and_how_to_get_there() -> None:
@@ -245,9 +252,10 @@ def test_a_failure_names_the_restore_point_and_how_to_get_there() -> None:
         "ansible-playbook -i inventories/production pgsteward.postgres.restore_point_in_time"
         " -e target_name=before-migrate-1 -e confirm=prod"
     )
-    assert _migration_report.lines(record)[-2:] == [
+    assert _migration_report.lines(record)[-3:] == [
         "restore point: before-migrate-1, at 0/3000148 on db2",
-        f"to take the whole cluster back there, with every database of it: {command}",
+        f"to take shop back to r1:\n{BACK}",
+        f"to take the whole cluster back to the restore point, with every database of it:\n{command}",
     ]
     assert f"```sh\n{command}\n```" in _migration_report.markdown(record)
 
@@ -273,11 +281,77 @@ def test_nothing_is_migrated_without_the_restore_point_that_was_asked_for(
         ]
 
 
+DUMP = "backup_prod_20261121_150001"
+DUE = {"name": "shop", "host": "db2", "bytes": 3 << 20}
+TAKEN = {"item": DUE, "rc": 0, "stdout": f"shop to local: {DUMP}, 1.0 MB in 0.1 s, 4 files, checked by sha256"}
+
+
+def dumped(*results: dict[str, Any]) -> dict[str, Any]:
+    """Return the context of a run that dumps shop first."""
+    plan = {"due": [DUE], "left": [], "failures": []}
+    return {"kept": {**CONTEXT["kept"], "plan": plan, "dumped": list(results)}}
+
+
+def test_a_failure_names_the_dump_and_how_to_restore_it() -> None:
+    """Also where no revision is applied: one that is no transaction may have changed rows."""
+    failed = {"applied": [], "current": ["r1"], "msg": "revision r2 failed"}
+    record = run(dumped(TAKEN), looked=BEHIND, planned=PLANNED, upgraded=failed)
+    start = "ansible-playbook -i inventories/production pgsteward.postgres.restore_dump"
+    command = f"{start} -e database=shop -e dump={DUMP} -e confirm=shop"
+    assert _migration_report.lines(record)[-4:] == [
+        f"  dump: {DUMP}, taken on db2 (3.0 MB in the database)",
+        "  no revision is to be taken back: it is where it was, at r1",
+        f"to restore shop as it was dumped, without what was written since:\n{command}",
+        f"the same without Ansible, on db2:\nsudo /usr/local/bin/restore-db {DUMP} --of shop --confirm shop",
+    ]
+    assert f"```sh\n{command}\n```" in _migration_report.markdown(record)
+
+
+def test_a_dump_that_failed_stops_the_run() -> None:
+    failed = {"item": DUE, "rc": 1, "stdout": "", "stderr": "backup-db: shop to local: no space\n"}
+    record = run(dumped(failed), looked=BEHIND, planned=PLANNED)
+    assert record["blockers"] == ["the dump of shop on db2 failed: backup-db: shop to local: no space"]
+
+
+def test_a_dry_run_says_what_would_be_dumped() -> None:
+    skipped = {"item": DUE, "skipped": True}
+    told = _migration_report.lines(run({"check": True, **dumped(skipped)}, looked=BEHIND, planned=PLANNED))
+    assert told[-1] == "  dump: would be taken on db2 (3.0 MB in the database)"
+
+
+PROVEN = {"kind": "physical", "host": "db2", "seconds": 12.5, "error": None}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "check", "records", "blocker"),
+    [
+        (False, False, [], None),
+        (True, False, [PROVEN], None),
+        (True, True, [], None),
+        (True, False, [], "no server has done one"),
+        (True, False, [{**PROVEN, "error": "damaged"}], "db2: damaged"),
+        (True, False, [PROVEN, {**PROVEN, "kind": "dump", "error": "damaged"}], "db2: damaged"),
+        (True, False, [PROVEN, {}], "a server: it has left no record"),
+    ],
+)
+def test_a_drill_that_is_wanted_has_to_have_proven_something(
+    wanted: bool, check: bool, records: list[dict[str, Any]], blocker: str | None
+) -> None:
+    record = run({"check": check, "drill": {"wanted": wanted, "records": records}}, looked=BEHIND, planned=PLANNED)
+    assert record["ended"] == ("stopped" if blocker else "well")
+    assert not blocker or f"there is none ({blocker})" in record["message"]
+
+
+def test_a_report_names_the_drill() -> None:
+    record = run({"drill": {"wanted": True, "records": [PROVEN]}}, looked=BEHIND, planned=PLANNED, upgraded=APPLIED)
+    assert _migration_report.lines(record)[-1] == "restore drill (physical): proven on db2 in 12.5 s"
+
+
 def test_a_failure_that_changed_nothing_says_so() -> None:
     record = run(
         looked=BEHIND, planned=PLANNED, upgraded={"msg": "revision r2 failed", "applied": [], "current": ["r1"]}
     )
-    assert _migration_report.lines(record)[-1] == "  nothing is to be taken back: it is where it was, at r1"
+    assert _migration_report.lines(record)[-1] == "  no revision is to be taken back: it is where it was, at r1"
 
 
 @pytest.mark.parametrize(
