@@ -1,0 +1,176 @@
+"""What a migration can come back to: a dump and a restore point. A failed one names the commands, and those work as they are printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import backups
+import cluster
+import lab
+import plays
+import pytest
+import yaml
+
+DATABASE = "shop"
+MIGRATOR = cluster.OWNER  # has a password and a way in; it owns the database
+CONFIG = "/etc/pgsteward/dumps.json"
+KEPT = lab.ROOT / ".cache" / "scenario_backup"
+PROJECT, EXTRA, REPORTS = KEPT / "shop", KEPT / "migrate.yml", KEPT / "reports"
+full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
+cluster.LIMIT = 900
+
+ENVIRONMENT = """\
+from alembic import context
+from sqlalchemy import engine_from_config, pool
+
+engine = engine_from_config(context.config.get_section("alembic"), prefix="sqlalchemy.", poolclass=pool.NullPool)
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+REVISION = """\
+from alembic import op
+revision, down_revision = "{name}", {after!r}
+
+def upgrade():
+{body}
+
+def downgrade():
+    op.execute("{back}")
+"""
+ITEMS = 'op.execute("CREATE TABLE items (id int PRIMARY KEY, price int NOT NULL)")'
+# The rows are changed for good when the index fails on them. Scratch databases are empty: no check before sees it.
+BROKEN = """\
+with op.get_context().autocommit_block():
+    op.execute("UPDATE items SET price = 1")
+    op.execute("CREATE UNIQUE INDEX CONCURRENTLY items_price ON items (price)")
+"""
+
+
+def revision(name: str, after: str | None, body: str, back: str) -> None:
+    """Write a revision of the project."""
+    text = REVISION.format(name=name, after=after, body=textwrap.indent(body, "    "), back=back)
+    (PROJECT / "migrations" / "versions" / f"{name}.py").write_text(text)
+
+
+def project() -> None:
+    """Write the project with its first revision, and what the environment has beside the scenario's inventory."""
+    shutil.rmtree(KEPT, ignore_errors=True)
+    (PROJECT / "migrations" / "versions").mkdir(parents=True)
+    (PROJECT / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/migrations\n")
+    (PROJECT / "migrations" / "env.py").write_text(ENVIRONMENT)
+    shutil.copy(lab.ROOT / "migrations" / "requirements.txt", PROJECT)
+    revision("r1", None, ITEMS, "DROP TABLE items")
+    migrating = {
+        "pg_migrate_projects": [
+            {"name": "shop", "source": str(PROJECT), "databases": [{"name": DATABASE, "user": MIGRATOR}]}
+        ],
+        "pg_migrate_passwords": {MIGRATOR: lab.password(MIGRATOR)},
+        "pg_migrate_wheelhouse": str(lab.ROOT / ".cache" / "wheelhouse"),
+        "pg_migrate_lint": False,
+        "pg_migrate_staircase": False,
+        "pg_migrate_report_directory": str(REPORTS),
+    }
+    dumping = {
+        "pg_dumps_databases": [{"name": DATABASE}],
+        "pg_replica_report_directory": str(cluster.REPORTS),
+    }
+    # Of the hosts: those come before what the scenario has of its groups.
+    groups = {
+        "migrate": {"hosts": {cluster.primary(): migrating}},
+        "postgres": {"hosts": dict.fromkeys(cluster.nodes(), dumping)},
+    }
+    EXTRA.write_text(yaml.safe_dump({"all": {"children": groups}}))
+    EXTRA.chmod(0o600)
+
+
+def play(playbook: str, **variables: Any) -> plays.Played:
+    """Run a playbook on the environment."""
+    sources = ["-i", str(lab.INVENTORY), "-i", str(EXTRA)]
+    return run(["ansible-playbook", *sources, playbook, "--extra-vars", json.dumps(variables)])
+
+
+def run(command: list[str]) -> plays.Played:
+    """Run a command line on the controller."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab.ROOT, env=plays.environment())
+    return plays.Played(ended.returncode, ended.stdout + ended.stderr)
+
+
+def shop(query: str) -> str:
+    return cluster.ask(cluster.primary(), query, DATABASE)
+
+
+def state() -> str:
+    """Return what is in the database: a digest of the rows, and the revision."""
+    rows = "SELECT md5(string_agg(id || ' ' || price, ',' ORDER BY id)) FROM items"
+    return shop(f"SELECT ({rows}) || ' ' || (SELECT string_agg(version_num, ',') FROM alembic_version)")
+
+
+def report() -> dict[str, Any]:
+    """Return the last report of a migration."""
+    return dict(json.loads(max(REPORTS.glob("*.json")).read_text()))
+
+
+def printed(text: str, pattern: str) -> list[str]:
+    """Return the words of the one line on the screen that is a command with a pattern."""
+    [line] = set(re.findall(rf"^ *((?:ansible-playbook|sudo) .*{pattern}.*)$", text, re.MULTILINE))
+    return shlex.split(line)
+
+
+def tell(node: str, text: str) -> None:
+    """Tell the commands of a server what there is to dump; the file keeps its owner and mode."""
+    cluster.on(node, "sh", "-c", f"cat > {CONFIG} <<'END'\n{text}\nEND")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ready() -> Iterator[None]:
+    backups.idle()
+    cluster.whole()
+    project()
+    cluster.ask(cluster.primary(), f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+    cluster.ask(cluster.primary(), f"CREATE DATABASE {DATABASE} OWNER {MIGRATOR}")
+    # As the role pg_dumps writes it; a run of site would be most of the time that this takes.
+    told = {node: cluster.on(node, "cat", CONFIG) for node in cluster.nodes()}
+    for node, text in told.items():
+        tell(node, json.dumps({**json.loads(text), "databases": [{"name": DATABASE}]}))
+    yield
+    for node, text in told.items():
+        tell(node, text)
+    cluster.ask(cluster.primary(), f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+
+def test_a_migration_has_a_dump_and_a_restore_point() -> None:
+    drilled = play(plays.MIGRATE, pg_migrate_drill=lab.FULL)
+    assert drilled.code == 0, drilled.text
+    node, point = cluster.primary(), report()["restore_point"]
+    assert report()["databases"][0]["dump"]["name"] in cluster.on(node, "backup-db", "--list", DATABASE)
+    assert point["host"] == node
+    segment = cluster.ask(node, f"SELECT pg_walfile_name('{point['lsn']}')")
+    program = f"/usr/lib/postgresql/{cluster.MAJOR}/bin/pg_waldump"
+    told = cluster.on(node, program, "--rmgr=XLOG", f"{cluster.DATA}/pg_wal/{segment}", check=False)
+    assert f"RESTORE_POINT {point['name']}" in told
+    assert drilled.text.count("): proven on ") == (2 if lab.FULL else 0)
+
+
+def test_the_commands_of_a_failed_migration_bring_the_rows_back() -> None:
+    shop("INSERT INTO items SELECT g, g FROM generate_series(1, 1000) AS g")
+    before = state()
+    revision("r2", "r1", BROKEN, "DROP INDEX items_price")
+    failed = play(plays.MIGRATE)
+    assert failed.code != 0
+    assert shop("SELECT min(price) = max(price) FROM items") == "t", failed.text
+    cluster.on(cluster.primary(), *printed(failed.text, "restore-db "))
+    assert state() == before
+    shop("DELETE FROM items WHERE id > 10")
+    restored = run(printed(failed.text, "restore_point_in_time "))
+    assert restored.code == 0, restored.text
+    assert state() == before
+    cluster.whole()
