@@ -99,6 +99,14 @@ def clean(base: Path) -> bool:
     return _restore.remove_beside(base)
 
 
+def clean_up(base: Path, say: Say) -> None:
+    """Remove what a drill that was killed has left. Nobody is kept away where there is nothing to remove."""
+    if base.exists() or _restore.lock_of(base).exists():
+        with _restore.alone(base):
+            if clean(base):
+                say("removed what a drill had left")
+
+
 @contextmanager
 def step(record: Record, name: str, say: Say, about: str = "") -> Iterator[dict[str, Any]]:
     """Give what is to be noted of a step, with its seconds, also when it fails. A step that is done for several things adds up."""

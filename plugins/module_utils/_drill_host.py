@@ -56,10 +56,12 @@ def unit(description: str, command: str, more: str = "") -> str:
 Description={description}
 Wants=network-online.target
 After=network-online.target
+# Whatever became of it, and however it was killed: nothing of it is left. Where everything in the unit is killed at once, that is the end of
+# ExecStopPost too (systemd 257).
+OnFailure=%p@clean.service
 [Service]
 Type=oneshot
 {more}ExecStart={command} %i
-# Whatever became of it, and however it was killed: nothing of it is left.
 ExecStopPost={command} clean
 Nice=10
 IOSchedulingPriority=7

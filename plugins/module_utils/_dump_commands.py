@@ -25,7 +25,6 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _dump_drill,
     _dump_restore,
     _dump_sqlite,
-    _restore,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_config as config
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_foreign as foreign
@@ -671,10 +670,7 @@ def drill(argv: Sequence[str]) -> int:
     held = _read_configuration(options.config)
     if options.verb == CLEAN:
         become(held.account)
-        base = _dump_drill.base_of(held)
-        with _restore.alone(base):
-            if _drill.clean(base):
-                say("removed what a drill had left")
+        _drill.clean_up(_dump_drill.base_of(held), say)
         return GOOD
     if os.geteuid() != 0:
         raise RefusedError("run this as root, as what it finds is kept where only root may write")

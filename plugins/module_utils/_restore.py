@@ -524,11 +524,16 @@ def beside_mark(base: Path) -> dict[str, Any] | None:
     return json.loads(text) if text else None
 
 
+def lock_of(path: Path) -> Path:
+    """Return the file that is there while somebody is at work in a directory."""
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Keep others away from a directory that is being made or removed; raises StewardError when somebody else is at it."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    file = path.with_name(f".{path.name}.lock")
+    file = lock_of(path)
     with file.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -56,6 +56,7 @@ def test_files() -> None:
     assert "OnCalendar=Sun 06:00\n" in drill
     assert "Unit=pgsteward-dumps-drill@scheduled.service\n" in drill
     unit = made["wanted"][host.DRILL_UNIT]
+    assert "OnFailure=%p@clean.service\n" in unit
     assert "ExecStart=/usr/local/bin/drill-db %i\n" in unit
     assert "ExecStopPost=/usr/local/bin/drill-db clean\n" in unit
     assert "d /srv/dumps 0750 postgres postgres\n" in made["wanted"][host.TMPFILES]
