@@ -140,6 +140,7 @@ def test_the_playbook_takes_one_now_and_says_what_it_took() -> None:
     assert "pgbackrest_backup_type: weekly is none of full, diff, incr" in wrong.text
 
 
+@full_only
 def test_a_repository_that_is_down_fails_the_run_and_not_the_other_backup() -> None:
     before = {number: backups.labels(number) for number in REPOSITORIES}
     with backups.store_down():

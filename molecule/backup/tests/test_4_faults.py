@@ -18,7 +18,8 @@ CONFIG = "/etc/pgbackrest.conf"
 REPOSITORY = f"/var/lib/pgbackrest/archive/{backups.STANZA}"
 TLS = "/etc/pgsteward/tls"
 SERVICE = "pgsteward-pgbackrest-server"
-LASTS = 150.0 if lab.FULL else 5.0  # seconds that each fault lasts once it is seen
+LASTS = {"store down": 150.0 if lab.FULL else 5.0}  # seconds that a fault lasts once it is seen
+full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +140,14 @@ FAULTS: dict[str, Callable[[], AbstractContextManager[str]]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", lab.few(FAULTS, "store down", "expired certificate"))
 def test_wal_waits_for_its_repository_and_is_not_lost(fault: str, running: load.Load) -> None:
     node = cluster.primary()
     with FAULTS[fault]() as words:
         before = said(words)
         backups.switch_wal(node)
         cluster.until(lambda: said(words) > before, 90, f"the log says: {words}")
-        until = time.monotonic() + LASTS
+        until = time.monotonic() + LASTS.get(fault, 5.0)
         while time.monotonic() < until:
             backups.switch_wal(node)
             cluster.goes_on(running)
@@ -181,6 +182,7 @@ def kill(host: str, pattern: str) -> int:
     return len(found)
 
 
+@full_only
 def test_an_upload_that_is_killed_is_done_again(running: load.Load) -> None:
     """The store is down, so that the upload is surely in the middle of something."""
     node = cluster.primary()
@@ -207,7 +209,24 @@ def test_a_restore_that_is_killed_can_be_done_again() -> None:
         assert "reached" in reached, reached
 
 
-@pytest.mark.parametrize("repository", backups.REPOSITORIES)
+@pytest.mark.usefixtures("running")
+def test_a_disk_that_is_full_in_the_middle_of_a_restore_is_named() -> None:
+    """It has the room that was asked for, and then no entry left for another file."""
+    host, small = sorted(cluster.followers())[0], "/mnt/few"
+    cluster.on(host, "mkdir", "-p", small)
+    cluster.on(host, "mount", "-t", "tmpfs", "-o", "size=2g,nr_inodes=300", "tmpfs", small)
+    try:
+        beside = {**restores.BESIDE, "beside": f"{small}/x"}
+        refused = restores.module(host, "pgbackrest_restore", **beside)
+        left = cluster.on(host, "ls", "-A", small)
+    finally:
+        cluster.on(host, "umount", small)
+    assert "No space left on device" in refused["msg"], refused
+    assert "\n" not in refused["msg"]
+    assert left == ""
+
+
+@pytest.mark.parametrize("repository", lab.few(backups.REPOSITORIES, 2))
 def test_each_repository_has_every_row_that_was_acknowledged(repository: int, running: load.Load) -> None:
     """The clients have stopped by now; the same rows are asked of a server restored from each repository alone."""
     report = running.stop()
