@@ -39,6 +39,15 @@ def restore_ending(record: Mapping[str, Any]) -> str:
     return report.ending(record)
 
 
+def restore_drifts(
+    databases: Sequence[Mapping[str, Any]],
+    drifts: Mapping[str, Mapping[str, Any]],
+    verified: Sequence[Mapping[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """Return restored databases with how their schemas differ, in words."""
+    return report.with_drift(databases, drifts, verified)
+
+
 def drill_page(record: Mapping[str, Any]) -> str:
     """Return the record of a drill as Markdown."""
     return drill_report.page(record)
@@ -60,6 +69,7 @@ class FilterModule:
             restore_silence,
             restore_page,
             restore_ending,
+            restore_drifts,
             drill_files,
             drill_page,
         )

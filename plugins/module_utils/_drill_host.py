@@ -15,9 +15,11 @@ TIMER = "/etc/systemd/system/pgsteward-restore-drill.timer"
 HEADER = "# Managed by pgsteward.postgres: the role pgbackrest writes this file whole.\n"
 # What the command uses of the collection: no host needs Ansible for a drill.
 SHIPPED = (
-    "_beside.py", "_children.py", "_connection.py", "_controldata.py", "_drill.py", "_drill_physical.py", "_drill_report.py", "_errors.py",
-    "_owned_file.py", "_postmaster.py", "_quoting.py", "_recovery.py", "_replica.py", "_restore.py", "_restore_plan.py", "_restore_source.py",
-    "_restore_target.py", "_restore_wal.py", "_standby_data.py",
+    "_beside.py", "_canonical.py", "_catalog.py", "_catalog_objects.py", "_catalog_others.py", "_catalog_queries.py",
+    "_catalog_record.py", "_catalog_tables.py", "_catalog_types.py", "_children.py", "_connection.py", "_controldata.py", "_drift.py",
+    "_drill.py", "_drill_physical.py", "_drill_report.py", "_dump_source.py", "_errors.py", "_identifiers.py", "_owned_file.py",
+    "_postmaster.py", "_privileges.py", "_quoting.py", "_recovery.py", "_replica.py", "_restore.py", "_restore_plan.py",
+    "_restore_source.py", "_restore_target.py", "_restore_wal.py", "_restored_drift.py", "_snapshot.py", "_standby_data.py",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _drill, _recovery, _restore
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _drill, _recovery, _restore, _restored_drift
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._recovery import Aim, Limits, Server
 from ansible_collections.pgsteward.postgres.plugins.module_utils._restore_source import Backrest
@@ -40,12 +40,17 @@ class Given(_drill.Scratch):
     verify_seconds: float = 3600.0
 
 
-def run(given: Given, say: _drill.Say, now: Callable[[], float] = time.time) -> dict[str, Any]:
-    """Do the drill; return its record, whose `error` is None when everything was proven. Only what keeps it from beginning is raised."""
+def run(
+    given: Given, say: _drill.Say, live: Server | None = None, now: Callable[[], float] = time.time
+) -> dict[str, Any]:
+    """Do the drill; return its record, whose `error` is None when everything was proven. Only what keeps it from beginning is raised.
+
+    live: the server of this host; how its catalogs differ is noted. That is no error: it goes on, and what was restored ends with the archive.
+    """
 
     def prove(record: _drill.Record) -> None:
         try:
-            _prove(given, record, say)
+            _prove(given, record, say, live)
         except StewardError as error:
             raise StewardError(f"{error}{_damage(given, record)}") from None
 
@@ -61,7 +66,7 @@ def _damage(given: Given, record: Mapping[str, Any]) -> str:
     return f". pgbackrest verify finds: {', '.join(found[: _drill.KEPT_LINES])}" if found else ""
 
 
-def _prove(given: Given, record: _drill.Record, say: _drill.Say) -> None:
+def _prove(given: Given, record: _drill.Record, say: _drill.Say, live: Server | None) -> None:
     """Restore, start, reach the target, read everything; note each step. Raises StewardError for the first that is not as it should be."""
     request = _restore.Request(
         backrest=Backrest(given.stanza, given.owner, given.config),
@@ -83,12 +88,24 @@ def _prove(given: Given, record: _drill.Record, say: _drill.Say) -> None:
             seen = _recovery.reach(server, aim, Limits(given.reach_seconds, given.stall_seconds), alive)
             note.update(seen.as_facts())
             _recovery.promote(server, 300)
+        drifts = _compared(given, live, record, say) if live else {}  # before the extension of pg_amcheck is in them
         with _drill.step(record, "read", say) as note:
             note.update(_drill.amcheck(given))
         with _drill.step(record, "count", say):
             record["databases"] = counted(server, given.count_bytes)
+            for one in record["databases"]:
+                one["drift"] = drifts.get(one["name"])
     with _drill.step(record, "checksums", say) as note:
         note.update(_drill.checksums(server))
+
+
+def _compared(given: Given, live: Server, record: _drill.Record, say: _drill.Say) -> dict[str, Any]:
+    """Return how each restored database differs from that of the same name that is live."""
+    with _drill.step(record, "compare", say):
+        names = [one["name"] for one in _recovery.databases(given.server)]
+        truth = _restored_drift.live(live)
+        found: dict[str, Any] = _drill.as_owner(given.owner, lambda: _restored_drift.drifts(given.server, names, truth))
+    return found
 
 
 def counted(server: Server, count_bytes: int) -> list[dict[str, Any]]:

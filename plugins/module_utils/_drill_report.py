@@ -109,13 +109,18 @@ def _databases(found: Sequence[Mapping[str, Any]]) -> list[str]:
     if not found:
         return []
     return [
-        *("", "| database | MiB | tables | rows | revision |", "|---|---|---|---|---|"),
+        *("", "| database | MiB | tables | rows | revision | drift |", "|---|---|---|---|---|---|"),
         *(
             f"| {one['name']} | {_mib(one['bytes'])} | {one['tables']} | {'about ' if one['estimated'] else ''}{one['rows']:,} |"
-            f" {', '.join(one['revisions']) or 'none'} |"
+            f" {', '.join(one['revisions']) or 'none'} | {drift(one)} |"
             for one in found
         ),
     ]
+
+
+def drift(one: Mapping[str, Any]) -> str:
+    """Return how the catalog of a database differs from what it was held against, in a cell of a table."""
+    return str((one.get("drift") or {}).get("text", "not compared")).replace("|", "/")
 
 
 def _dumps(found: Sequence[Mapping[str, Any]]) -> list[str]:

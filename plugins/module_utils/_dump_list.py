@@ -80,11 +80,14 @@ def listing(target: Target, database: str | None = None, wanted: Collection[str]
     return Listing(dumps, tuple(one for one in found if not one.manifest_key))
 
 
-def newest(target: Target, database: str) -> Listed:
-    """Return the newest dump of a database, be it good or not. Raises StewardError when there is none."""
+def newest(target: Target, database: str, moment: datetime | None = None) -> Listed:
+    """Return the newest dump of a database, be it good or not, that is not younger than a moment. Raises StewardError when there is none."""
     written = [one for one in manifests.found_in(target.store.items(), database) if one.manifest_key]
+    written = [one for one in written if moment is None or one.name.at <= moment]
     if not written:
-        raise StewardError(f"there is no dump of {database}")
+        raise StewardError(
+            f"there is no dump of {database}" + (f" from before {moment:%Y-%m-%d %H:%M:%S}" if moment else "")
+        )
     return _listed(target, written[-1])
 
 

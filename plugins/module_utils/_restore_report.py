@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Outcomes: it takes writes; it waits for a decision; the former data are back; neither.
 RESTORED, WAITS, UNDONE, STUCK = "restored", "waits", "undone", "stuck"
+SHOWN = 5  # differences that are named
 
 
 def ending(record: Mapping[str, Any]) -> str:
@@ -43,6 +44,36 @@ def _sentence(text: Any) -> str:
     return words[:1].upper() + words[1:]
 
 
+def _cell(one: Mapping[str, Any]) -> str:
+    return str(one.get("drift", "not compared")).replace("|", "/")
+
+
+def with_drift(
+    databases: Sequence[Mapping[str, Any]],
+    drifts: Mapping[str, Mapping[str, Any]],
+    verified: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return restored databases with their drift in words: from the truth of their project where they have one, otherwise from their dump.
+
+    drifts: those of pg_restored_drift. verified: results of schema_verify, each with its `item`.
+    """
+    of_projects = {result["item"]["name"]: _verdict(result) for result in verified}
+    of_dumps = {name: drift["text"] for name, drift in drifts.items()}
+    nothing = "not compared: neither a project nor a dump of it is known"
+    return [{**one, "drift": of_projects.get(one["name"]) or of_dumps.get(one["name"], nothing)} for one in databases]
+
+
+def _verdict(result: Mapping[str, Any]) -> str:
+    """Return what a comparison with the truth of a project has shown."""
+    if "clean" not in result:
+        return f"not compared: {result.get('msg', 'no reason given')}"
+    if not result["drift"]:
+        return f"none, as {result['truth_name']}"
+    first = ", ".join(f"{one['object']}: {one['attribute']}" for one in result["drift"][:SHOWN])
+    many = f"{len(result['drift'])} difference{'s' if len(result['drift']) > 1 else ''}"
+    return f"{many} from {result['truth_name']}: {first}"
+
+
 def page(record: Mapping[str, Any]) -> str:
     """Return the report as Markdown."""
     plan, reached = record["plan"], record["reached"]
@@ -71,9 +102,9 @@ def page(record: Mapping[str, Any]) -> str:
         *(f"| {name} | {value} |" for name, value in rows.items() if value is not None),
     ]
     if record["databases"]:
-        lines += ["", "| database | MiB | revision |", "|---|---|---|"]
+        lines += ["", "| database | MiB | revision | drift |", "|---|---|---|---|"]
         lines += [
-            f"| {one['name']} | {one['bytes'] / (1 << 20):.0f} | {', '.join(one['revisions']) or 'none'} |"
+            f"| {one['name']} | {one['bytes'] / (1 << 20):.0f} | {', '.join(one['revisions']) or 'none'} | {_cell(one)} |"
             for one in record["databases"]
         ]
     windows = plan.get("windows") or ()

@@ -53,6 +53,7 @@ def record(**more: Any) -> dict[str, Any]:
                 "rows": 34567,
                 "estimated": False,
                 "revisions": ["002"],
+                "drift": {"text": "none, as the live database"},
             }
         ],
     }
@@ -67,7 +68,7 @@ def test_the_page() -> None:
     assert page.startswith("# Restore drill of lab: proven\n")
     assert "| restored | 100 MiB, 50 MiB/s |" in page
     assert "| checksums | as they should be |" in page
-    assert "| powergym | 9 | 12 | 34,567 | 002 |" in page
+    assert "| powergym | 9 | 12 | 34,567 | 002 | none, as the live database |" in page
     assert "| last proven | 2026-10-01 12:00:00 UTC |" in page
 
 
