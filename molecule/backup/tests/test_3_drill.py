@@ -92,15 +92,16 @@ def test_a_drill_proves_that_everything_can_be_restored() -> None:
     )
     backups.archived(backups.switch_wal(cluster.primary()), 60)
     archived = [backups.last_wal(number) for number in backups.REPOSITORIES]
-    run = cluster.play("restore_drill")
+    run = cluster.play("restore_drill", kind="physical")
     assert run.code == 0, run.text
     found = record(host)
     assert found["error"] is None
-    assert set(found["steps"]) == {"restore", "recover", "read", "count", "checksums"}
+    assert set(found["steps"]) == {"restore", "recover", "compare", "read", "count", "checksums"}
     assert all(step["seconds"] >= 0 for step in found["steps"].values())
     assert found["steps"]["read"]["damaged"] == found["steps"]["checksums"]["bad"] == 0
     [database] = [one for one in found["databases"] if one["name"] == cluster.DATABASE]
     assert database["rows_of"]["public.drilled"] == 1234
+    assert database["drift"]["text"] == "none, as the live database"
     assert figure(host, "pgsteward_restore_drill_success") == 1
     assert abs(figure(host, "pgsteward_last_proven_restore_timestamp_seconds") - time.time()) < 600
     assert figure(host, "pgsteward_restore_drill_bytes_per_second") > 0
