@@ -14,6 +14,7 @@ from typing import Any
 import backups
 import cluster
 import lab
+import load
 import plays
 import pytest
 import restores
@@ -54,6 +55,8 @@ def written() -> Written:
     """Write what the tests restore; the archive holds all of it, and a commit behind it."""
     backups.idle()
     node = cluster.primary()
+    with cluster.connect(node, cluster.OWNER) as connection:
+        load.prepare(connection)
     cluster.ask(node, WRITE, cluster.DATABASE)
     time.sleep(1.5)  # repositories know whole seconds
     xid = commit(node, 1)
@@ -236,10 +239,17 @@ def kept(node: str) -> list[str]:
 
 
 def test_a_dropped_table_is_back(written: Written) -> None:
-    """The one whole way: standbys made anew, WAL archived on the new timeline, what was there kept until a later step."""
+    """The one whole way: clients of the pooler wait, standbys are made anew, WAL is archived on the new timeline, what was there is kept."""
     node = cluster.primary()
-    run = cluster.play("restore_point_in_time", target_name=POINT, confirm="lab")
-    assert run.code == 0, run.text
+    with load.Load([cluster.url(pooler) for pooler in cluster.poolers()], writers=2, rate=20.0) as clients:
+        run = cluster.play("restore_point_in_time", target_name=POINT, confirm="lab")
+        assert run.code == 0, run.text
+        cluster.goes_on(clients)
+        report = clients.stop()
+    assert report.write_errors == 0, report
+    print(
+        f"\nrestore in place: {run.seconds:.0f} s, clients of the pooler wait {report.write_stall_of_all.seconds:.1f} s of them"
+    )
     assert run.report["outcome"] == "restored"
     assert run.report["plan"]["target"] == f"restore point '{POINT}'"
     assert cluster.primary() == node
