@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import cluster
+import drills
 import lab
 import pytest
 
 DUMPS = "/srv/dumps"
 DIRECTORY = "/var/lib/pgsteward/backup"
-BASE = f"{DIRECTORY}/drill"
-RECORD = "/var/lib/pgsteward/drill/dumps"
-UNIT = "pgsteward-dumps-drill@here"
+DRILL = drills.DUMPS
 STORES = ("near", "offsite")
-FLIP = (
-    "import sys; p = sys.argv[1]; b = bytearray(open(p, 'rb').read()); b[len(b) // 2] ^= 0x55; open(p, 'r+b').write(b)"
-)
 ROWS = 4321
 COUNT = "SELECT count(*) FROM dumped"
 
@@ -51,43 +44,6 @@ def dump(host: str) -> str:
     return max(names)
 
 
-def record(host: str) -> dict[str, Any]:
-    return dict(json.loads(cluster.on(host, "cat", f"{RECORD}.json")))
-
-
-def figure(host: str, name: str) -> float:
-    """Return a figure as the monitoring reads it."""
-    lines = cluster.on(host, "cat", f"{RECORD}.prom").splitlines()
-    [line] = [line for line in lines if line.startswith(f"{name}{{")]
-    assert line.startswith(f'{name}{{cluster="lab",kind="dump"}} ')
-    return float(line.split()[-1])
-
-
-def gone(host: str) -> None:
-    """Nothing of a drill is left: no file, no process, no lock. Where all of the unit was killed, another one sees to that."""
-
-    def left() -> list[str]:
-        files = cluster.on(host, "find", DIRECTORY, "-maxdepth", "1", "-name", "*drill*")
-        return [*files.split(), *cluster.on(host, "pgrep", "-f", BASE, check=False).split()]
-
-    cluster.until(lambda: not left(), 10, "nothing left")
-
-
-def drill(host: str) -> bool:
-    """Do a drill without Ansible, as the timer does; tell whether it proved anything."""
-    return cluster.on(host, "sh", "-c", f"systemctl start {UNIT} && echo proven", check=False) == "proven"
-
-
-@contextmanager
-def damaged(host: str, file: str) -> Iterator[None]:
-    """Have one byte of a stored dump wrong for a while."""
-    cluster.on(host, "python3", "-c", FLIP, file)
-    try:
-        yield
-    finally:
-        cluster.on(host, "python3", "-c", FLIP, file)
-
-
 def test_a_dump_is_in_every_store_and_has_every_row(host: str, dump: str) -> None:
     manifest = json.loads(cluster.on(host, "cat", f"{DUMPS}/{cluster.DATABASE}/{dump}.manifest.json"))
     assert manifest["rows"]["public.dumped"] == ROWS
@@ -110,7 +66,7 @@ def test_a_drill_proves_the_newest_dump_of_every_store(host: str, dump: str) -> 
     run = cluster.play("restore_drill", kind="dump")
     assert run.code == 0, run.text
     assert (run.report["kind"], run.report["error"]) == ("dump", None)
-    found = record(host)
+    found = DRILL.record(host)
     assert found["removed"]
     assert [(one["store"], one["name"]) for one in found["dumps"]] == [(store, dump) for store in STORES]
     manifest = json.loads(cluster.on(host, "cat", f"{DUMPS}/{cluster.DATABASE}/{dump}.manifest.json"))
@@ -119,10 +75,10 @@ def test_a_drill_proves_the_newest_dump_of_every_store(host: str, dump: str) -> 
         assert (one["catalog"], one["amcheck"]) == ("as in the manifest", "no damage")
         assert one["fingerprint"] == manifest["fingerprint"]
         assert one["bytes_per_second"] > 0
-    assert figure(host, "pgsteward_restore_drill_success") == 1
-    assert abs(figure(host, "pgsteward_last_proven_restore_timestamp_seconds") - time.time()) < 600
-    assert "# Restore drill of dumps of lab: proven" in cluster.on(host, "cat", f"{RECORD}.md")
-    gone(host)
+    assert DRILL.figure(host, "pgsteward_restore_drill_success") == 1
+    assert abs(DRILL.figure(host, "pgsteward_last_proven_restore_timestamp_seconds") - time.time()) < 600
+    assert "# Restore drill of dumps of lab: proven" in cluster.on(host, "cat", f"{DRILL.path}.md")
+    DRILL.gone(host)
     assert cluster.ask(host, "SELECT array_agg(datname ORDER BY 1) FROM pg_database") == before
     print(
         f"\ndrill of dumps: {found['seconds']} s, {found['steps']['restore']['bytes_per_second'] / (1 << 20):.0f} MiB/s"
@@ -130,40 +86,29 @@ def test_a_drill_proves_the_newest_dump_of_every_store(host: str, dump: str) -> 
 
 
 def test_a_flipped_byte_in_a_stored_dump_is_found_and_named(host: str, dump: str) -> None:
-    before = figure(host, "pgsteward_last_proven_restore_timestamp_seconds")
+    before = DRILL.figure(host, "pgsteward_last_proven_restore_timestamp_seconds")
     key = f"{cluster.DATABASE}/{dump}.dump"
-    with damaged(host, f"{DUMPS}/{key}"):
-        assert not drill(host)
+    with drills.damaged(host, f"{DUMPS}/{key}"):
+        assert not DRILL.proves(host)
         verified = cluster.on(host, "sh", "-c", f"backup-db --store near --verify {dump} 2>&1", check=False)
-    found = record(host)
+    found = DRILL.record(host)
     assert f"{key} is damaged: its SHA-256 is" in found["error"], found["error"]
     assert f"near: {key} is damaged" in verified
     # The other store is as good as it was, and is said to be.
     assert {one["store"]: one.get("proven") for one in found["dumps"]} == {"near": None, "offsite": True}
-    assert figure(host, "pgsteward_last_proven_restore_timestamp_seconds") == before
-    assert figure(host, "pgsteward_restore_drill_success") == 0
-    gone(host)
+    assert DRILL.figure(host, "pgsteward_last_proven_restore_timestamp_seconds") == before
+    assert DRILL.figure(host, "pgsteward_restore_drill_success") == 0
+    DRILL.gone(host)
     assert f"{dump}.dump" in cluster.on(host, "sh", "-c", f"ls {DUMPS}/{cluster.DATABASE}")
     cluster.on(host, "backup-db", "--store", "near", "--verify", dump)  # and is well again for the retention too
     assert "damaged" not in cluster.on(host, "backup-db", "--list")
-    cluster.on(host, "systemctl", "reset-failed", UNIT, check=False)
+    cluster.on(host, "systemctl", "reset-failed", DRILL.unit, check=False)
 
 
 @pytest.mark.parametrize("whom", lab.few(["main", "server", "all"], "main"))
 def test_a_drill_that_is_killed_leaves_nothing(host: str, dump: str, whom: str) -> None:
     assert dump
-    cluster.on(host, "systemctl", "start", "--no-block", UNIT)
-    cluster.until(lambda: cluster.on(host, "ls", f"{BASE}/socket/.s.PGSQL.5432", check=False), 60, "its server")
-    if whom == "main":
-        cluster.on(host, "systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", UNIT)
-    elif whom == "all":
-        cluster.on(host, "systemctl", "kill", "--signal=SIGKILL", UNIT)
-    else:
-        cluster.on(host, "sh", "-c", f"kill -9 $(head -n 1 {BASE}/data/postmaster.pid)")
-    ended = ("inactive", "failed")
-    cluster.until(lambda: cluster.on(host, "systemctl", "is-active", UNIT, check=False) in ended, 60, "its end")
-    gone(host)
-    cluster.on(host, "systemctl", "reset-failed", UNIT, check=False)
+    DRILL.killed(host, whom, "socket/.s.PGSQL.5432")
 
 
 def test_the_account_of_dumps_reads_and_writes_nothing(host: str) -> None:
