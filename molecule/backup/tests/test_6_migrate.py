@@ -189,6 +189,22 @@ def test_a_failed_migration_names_the_commands_that_bring_the_rows_back() -> Non
 
 
 @full_only
+def test_a_dump_that_fails_stops_the_migration() -> None:
+    revision("r2", "r1", 'op.execute("UPDATE items SET price = 1")', "SELECT 1")
+    before, node = state(), cluster.primary()
+    text = cluster.on(node, "cat", CONFIG)
+    tell(node, json.dumps({**json.loads(text), "databases": []}))
+    try:
+        stopped = play(plays.MIGRATE)
+    finally:
+        tell(node, text)
+    assert stopped.code != 0
+    words = " ".join(stopped.text.split())
+    assert f"stopped before anything was changed: the dump of {DATABASE} on {node} failed: " in words, stopped.text
+    assert state() == before
+
+
+@full_only
 def test_a_migration_goes_on_once_a_drill_has_proven_the_backups() -> None:
     revision("r2", "r1", 'op.execute("ALTER TABLE items ADD COLUMN note text")', "ALTER TABLE items DROP COLUMN note")
     node, spoilt = sorted(cluster.followers())[0], "/var/lib/pgsteward/restores/drill"
