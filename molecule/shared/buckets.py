@@ -50,10 +50,16 @@ def own() -> Any:
 
 
 @cache
-def administrator() -> Any:
-    """Return a client with the key of the store's administrator (Ceph)."""
+def administrator_keys() -> dict[str, str]:
+    """Return the keys of the store's administrator (Ceph)."""
     [keys] = json.loads(cluster.on(backups.STORE, "cat", "/etc/ceph/account.json"))["keys"]
-    return client(keys["access_key"], keys["secret_key"])
+    return dict(keys)
+
+
+@cache
+def administrator() -> Any:
+    """Return a client with the administrator's key."""
+    return client(administrator_keys()["access_key"], administrator_keys()["secret_key"])
 
 
 def refusal(action: Callable[..., Any], **options: Any) -> str:
@@ -91,6 +97,14 @@ def uploads(bucket: str, prefix: str = "") -> list[dict[str, Any]]:
         }
         for one in begun
     ]
+
+
+def clear(bucket: str, prefix: str) -> None:
+    """Remove files below a prefix, and uploads that nobody ends."""
+    for key in files(bucket, prefix):
+        own().delete_object(Bucket=bucket, Key=key)
+    for one in uploads(bucket, prefix):
+        own().abort_multipart_upload(Bucket=bucket, Key=one["key"], UploadId=one["id"])
 
 
 # A certificate of the store's own authority for its own names, which has expired.

@@ -17,6 +17,8 @@ _MEMBER = re.compile(
     r'GRANT (?P<group>"(?:[^"]|"")+"|[^\s;"]+) TO (?P<member>"(?:[^"]|"")+"|[^\s;"]+)(?P<rest>.*?)(?: GRANTED BY [^;]+)?;$'
 )
 
+_ACCOUNTS = ("role", "session_authorization")  # a session that takes them may not alter anything any more
+
 
 def role_statements(text: str, missing: Collection[str], there: Collection[str]) -> list[str]:
     """Return what makes missing roles, from a dump of globals: themselves, their settings, and memberships between roles that are there.
@@ -111,6 +113,8 @@ def _setting(altered: str, setting: str, value: str) -> list[str]:
         return []
     parts = setting.split(".")
     name = ".".join(identifier(part) for part in parts)
+    if setting in _ACCOUNTS:
+        return [f"{altered} SET {name} = {literal(value)}"]
     taken = f"PERFORM pg_catalog.set_config({literal(setting)}, {literal(value)}, true)"
     return [f"DO $steward$ BEGIN {taken}; {altered} SET {name} FROM CURRENT; END $steward$"]
 

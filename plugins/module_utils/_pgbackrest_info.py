@@ -20,6 +20,7 @@ TYPES = ("full", "diff", "incr")
 WARN_SHARE = 0.5  # of archive-push-queue-max: the warning comes while there is as much time again
 
 _ERROR_NAME = re.compile(r"^\[[A-Za-z]+Error\] ")
+_TRIED_AGAIN = re.compile(r"\s*\[[A-Za-z]+Error\] on \d+ retries .*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _repository(found: Mapping[str, Any], one: Mapping[str, Any]) -> Repository:
     return Repository(
         number=key,
         code=one["status"]["code"],
-        message=" ".join(_ERROR_NAME.sub("", one["status"]["message"]).split()),
+        message=_message(one["status"]["message"]),
         encrypted=one["cipher"] != "none",
         databases=tuple(
             {"id": item["id"], "system_identifier": str(item["system-id"]), "version": str(item["version"])}
@@ -140,6 +141,11 @@ def _repository(found: Mapping[str, Any], one: Mapping[str, Any]) -> Repository:
         wal_last=archive.get("max"),
         backups=tuple(_backup(item) for item in found["backup"] if item["database"]["repo-key"] == key),
     )
+
+
+def _message(text: str) -> str:
+    """Return what pgBackRest says of a repository, on one line, without what it said at every further try."""
+    return " ".join(_TRIED_AGAIN.sub("", _ERROR_NAME.sub("", text)).split())
 
 
 def _backup(item: Mapping[str, Any]) -> Backup:

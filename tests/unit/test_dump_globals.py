@@ -126,6 +126,11 @@ def done(what: str) -> str:
             ],
         ),
         (
+            {"role_settings": {"shop_app": {"role": "shop_owner"}}},
+            True,
+            ['ALTER ROLE "shop_app" IN DATABASE "shop" SET "role" = \'shop_owner\''],
+        ),
+        (
             {"connection_limit": 10, "comment": "the shop"},
             True,
             ['ALTER DATABASE "shop" CONNECTION LIMIT 10', "COMMENT ON DATABASE \"shop\" IS 'the shop'"],

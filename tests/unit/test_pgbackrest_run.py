@@ -323,6 +323,21 @@ def test_a_dry_run_tries_and_writes_nothing(fake: Fake, place: files.Place) -> N
             {"info": [(0, unreadable("[HostConnectError] unable to get address"), "")]},
             "repository 1 (/srv) cannot be read, and nothing was changed: unable",
         ),
+        (
+            {
+                "info": [
+                    (
+                        0,
+                        unreadable(
+                            "[CryptoError] unable to verify 'store:9000': [10] certificate has expired\\n"
+                            "    [CryptoError] on 6 retries from 107-2003ms: unable to verify 'store:9000': [10] certificate has expired"
+                        ),
+                        "",
+                    )
+                ]
+            },
+            "and nothing was changed: unable to verify 'store:9000': [10] certificate has expired",
+        ),
         ({"info": [(0, "[]", "")]}, "repository 1: pgbackrest does not know it"),
         (
             {"info": [(0, answer([], db=[{"id": 1, "repo-key": 1, "system-id": THEIRS, "version": "17"}]), "")]},

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,10 +77,11 @@ def test_the_key_of_the_backups_is_for_its_buckets_and_for_nothing_else() -> Non
 
 @dataclass(frozen=True)
 class Kept:
-    """What was there before: the moment, in whole seconds, and the sum of all rows."""
+    """What was there before: the moment, in whole seconds, and the sum of all rows; the repositories as they are configured."""
 
     moment: str
     sums: str
+    repositories: list[dict[str, Any]]
 
 
 SUMS = "SELECT count(*) || ' ' || md5(string_agg(id || pad, ',' ORDER BY id)) FROM held"
@@ -102,7 +108,7 @@ def kept() -> Iterator[Kept]:
     time.sleep(1.1)
     moment = cluster.ask(node, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00'")
     time.sleep(1.1)
-    yield Kept(moment, sums)
+    yield Kept(moment, sums, locked)
     ran = backups.play(SITE, "--tags=pgbackrest")
     assert ran.code == 0, ran.text
 
@@ -145,7 +151,11 @@ def emptied(kept: Kept) -> Kept:
 @full_only
 @pytest.mark.usefixtures("emptied")
 def test_not_even_the_administrator_lifts_the_lock() -> None:
-    """The policy refuses the backup's own key as well; here it is the lock alone."""
+    """The policy refuses the backup's own key as well; here it is the lock alone: what is not locked the administrator deletes."""
+    plain = buckets.own().put_object(Bucket=buckets.BACKUPS, Key="probe", Body=b"x")
+    assert plain["ETag"]
+    assert buckets.refusal(buckets.administrator().delete_object, Bucket=buckets.BACKUPS, Key="probe") == ""
+    assert buckets.refusal(buckets.own().get_object, Bucket=buckets.BACKUPS, Key="probe") == "NoSuchKey"
     one = buckets.versions(buckets.LOCKED, "pgbackrest/backup/lab/backup.info")[0]
     store = buckets.administrator()
     assert buckets.refusal(store.delete_object, Bucket=buckets.LOCKED, **one) == "AccessDenied"
@@ -159,17 +169,19 @@ def test_not_even_the_administrator_lifts_the_lock() -> None:
 def test_without_the_time_there_is_nothing_to_restore() -> None:
     ran = cluster.play("restore", beside=PORT, repository=THIRD)
     assert ran.code != 0
-    assert f"repository {THIRD} has no backup of 'lab' (missing stanza path)" in flat(ran.text)
+    assert f"repository {THIRD} has no backup of 'lab' (missing stanza path)" in flat(ran.text), ran.text
 
 
 @full_only
 def test_a_time_wants_its_repository(emptied: Kept) -> None:
     ran = cluster.play("restore", beside=PORT, repository_time=emptied.moment)
     assert ran.code != 0
-    assert "repository_time is about one repository, whose storage keeps versions: name that as well" in flat(ran.text)
+    assert "repository_time is about one repository, whose storage keeps versions: name that as well" in flat(
+        ran.text
+    ), ran.text
     ran = cluster.play("restore", beside=PORT, repository_time=emptied.moment, repository=1)
     assert ran.code != 0
-    assert "repository 1 cannot be read as it was at a time: it is not in a bucket" in flat(ran.text)
+    assert "repository 1 cannot be read as it was at a time: it is not in a bucket" in flat(ran.text), ran.text
 
 
 def inside(host: str, query: str) -> str:
@@ -193,6 +205,37 @@ def test_everything_comes_back_beside(emptied: Kept) -> None:
 
 
 @full_only
+@pytest.mark.usefixtures("emptied")
+def test_the_marks_of_deletion_can_be_taken_away() -> None:
+    """By the program of the runbook, with the administrator's keys: for versions of pgBackRest that cannot read what was there."""
+    assert unmarked("pgbackrest/") > 0
+    found = json.loads(backups.pgbackrest(backups.STORE, "info", f"--repo={THIRD}", "--output=json"))
+    assert found[0]["status"]["code"] == 0
+    assert deleted([{"Key": key} for key in buckets.files(buckets.LOCKED)]) == []
+
+
+def unmarked(prefix: str) -> int:
+    """Run the runbook's program; return how many marks it has taken away."""
+    text = (lab.ROOT / "docs" / "runbooks" / "ransomware.md").read_text()
+    [program] = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    where, keys = lab.hosts("pgbackrest")[backups.STORE]["ansible_host"], buckets.administrator_keys()
+    given = {
+        "AWS_ACCESS_KEY_ID": keys["access_key"],
+        "AWS_SECRET_ACCESS_KEY": keys["secret_key"],
+        "AWS_CA_BUNDLE": str(lab.STATE / "ca-store.crt"),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", program, f"https://{where}:{buckets.reached()['port']}", buckets.LOCKED, prefix],
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return len(ran.stdout.splitlines())
+
+
+@full_only
 def test_everything_comes_back_in_place(emptied: Kept) -> None:
     node = cluster.primary()
     began = time.monotonic()
@@ -203,3 +246,197 @@ def test_everything_comes_back_in_place(emptied: Kept) -> None:
     assert cluster.primary() == node
     assert cluster.ask(node, SUMS, cluster.DATABASE) == emptied.sums
     cluster.whole()
+
+
+@full_only
+def test_archive_and_backups_begin_again(emptied: Kept) -> None:
+    """In the emptied bucket, by site alone."""
+    ran = backups.play(SITE, "--tags=pgbackrest", pgbackrest_repositories=emptied.repositories)
+    assert ran.code == 0, ran.text
+    backups.idle()
+    reaches_the_third(cluster.primary())
+    backups.pgbackrest(backups.STORE, "backup", f"--repo={THIRD}", "--type=full")
+
+
+# Dumps
+
+CONFIG, STATE = "/etc/pgsteward/dumps-store.json", "/var/lib/pgsteward/dumps-store"
+BIG, MEGABYTES = "store_big", 600
+PART, PARTS = (
+    16 << 20,
+    10,
+)  # bytes of one; how many there are at least when it is killed: more than are on the way at a time
+# The environment's own configuration with one store, whose secrets stay on the host.
+EDIT = f"""
+import json, os, shutil, sys
+held, asked = json.load(open("/etc/pgsteward/dumps.json")), json.loads(sys.argv[1])
+usual = next(one for one in held["stores"] if "bucket" in one)
+held |= {{"directory": "{STATE}", "stores": [usual | {{"name": "store", "prefix": "tests"}} | asked["store"]]}}
+held["databases"] = [held["databases"][0] | one for one in asked["databases"]]
+os.umask(0o027)
+os.makedirs("{STATE}", exist_ok=True)
+shutil.chown("{STATE}", "postgres", "postgres")
+json.dump(held, open("{CONFIG}", "w"))
+shutil.chown("{CONFIG}", "root", "postgres")
+"""
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    """The server that dumps are taken from; what the tests give it besides goes away."""
+    node = cluster.primary()
+    yield node
+    cluster.on(node, "rm", "-rf", CONFIG, STATE)
+    buckets.clear(buckets.DUMPS, "tests/")
+
+
+def told(host: str, *databases: dict[str, Any], **store: Any) -> None:
+    """Have backup-db told of one store that is like the environment's bucket but for what is given."""
+    asked = {"databases": databases or [{"name": cluster.DATABASE}], "store": store}
+    cluster.on(host, "python3", "-c", EDIT, json.dumps(asked))
+
+
+def command(host: str, *words: str) -> str:
+    """Return what a command says, on either stream."""
+    return cluster.on(host, "sh", "-c", '"$@" 2>&1', "sh", *words, "--config", CONFIG, check=False)
+
+
+@pytest.mark.parametrize(
+    ("store", "words"),
+    [
+        ({"secret_key": "not the secret"}, "refuses the secret key: check it"),
+        ({"access_key": "nobody"}, "does not know the access key: check it"),
+        ({"bucket": "nowhere"}, "has no such bucket: make it first"),
+        pytest.param({"bucket": buckets.OTHER}, "does not allow that to this access key", marks=full_only),
+    ],
+)
+def test_what_the_store_refuses_is_one_line(host: str, store: dict[str, Any], words: str) -> None:
+    told(host, **store)
+    said = command(host, "backup-db").splitlines()
+    assert len(said) == 1, said
+    assert said[0].startswith(f"backup-db: {cluster.DATABASE} to store: ")
+    assert words in said[0]
+
+
+def test_what_a_bucket_does_not_keep_is_said(host: str) -> None:
+    told(host)
+    said = command(host, "backup-db", "--probe")
+    assert "store: can be written\n" in said
+    assert "s3://dumps/tests keeps no versions: what is overwritten or deleted there is gone" in said
+    assert "s3://dumps/tests has no object lock: whoever has its key can delete dumps" in said
+
+
+def test_a_certificate_that_has_expired_is_named(host: str) -> None:
+    """By the dumps, and by the role pgbackrest before it changes anything."""
+    told(host)
+    with buckets.expired():
+        said = command(host, "backup-db").splitlines()
+        ran = backups.play(SITE, "--tags=pgbackrest", pgbackrest_settings={"archive-timeout": 31})
+    store = buckets.reached()["endpoint"]
+    assert len(said) == 1, said
+    assert "has a certificate that has expired: renew it" in said[0]
+    assert ran.code != 0
+    assert ran.changed == 0
+    words = rf"repository 2 \({store}\) cannot be read, and nothing was changed: unable to verify certificate [^[]*\[10\] certificate has expired"
+    assert re.search(words, flat(ran.text)), ran.text
+
+
+@full_only
+def test_a_dump_is_locked_and_comes_back_from_below_the_marks(host: str) -> None:
+    told(host, bucket=buckets.LOCKED, lock_mode="COMPLIANCE", lock_days=2)
+    said = command(host, "backup-db", "--probe")
+    assert "store: can be written, versions Enabled\n" in said
+    assert "object lock: COMPLIANCE for 1 days" in said
+    said = command(host, "backup-db")
+    [name] = re.findall(
+        rf"^{cluster.DATABASE} to store: (backup_\w+), .* checked by size and checksum", said, re.MULTILINE
+    )
+    prefix = f"tests/{cluster.DATABASE}/{name}"
+    there = buckets.versions(buckets.LOCKED, prefix)
+    assert there
+    for one in there:
+        lock = buckets.own().get_object_retention(Bucket=buckets.LOCKED, **one)["Retention"]
+        assert lock["Mode"] == "COMPLIANCE"
+        assert lock["RetainUntilDate"].timestamp() - time.time() > 1.9 * 86400  # longer than by the bucket itself
+        assert buckets.refusal(buckets.own().delete_object, Bucket=buckets.LOCKED, **one) == "AccessDenied"
+        assert buckets.refusal(buckets.administrator().delete_object, Bucket=buckets.LOCKED, **one) == "AccessDenied"
+    assert deleted([{"Key": one["Key"]} for one in there]) == []
+    assert name not in command(host, "backup-db", "--list")
+    assert unmarked(prefix) == len(there)
+    assert name in command(host, "backup-db", "--list")
+    said = command(host, "restore-db", name, "--of", cluster.DATABASE, "--into", "store_back")
+    assert "the catalog is that of the dump" in said
+    assert cluster.ask(host, "SELECT count(*) >= 0 FROM users", "store_back") == "t"
+    cluster.ask(host, "DROP DATABASE store_back")
+
+
+@pytest.fixture
+def big(host: str) -> Iterator[str]:
+    """A database whose dump takes a while to be sent."""
+    cluster.ask(host, f"CREATE DATABASE {BIG}")
+    cluster.ask(
+        host,
+        f"CREATE TABLE much AS SELECT n, repeat(md5(n::text), 32768) AS x FROM generate_series(1, {MEGABYTES}) AS n",
+        BIG,
+    )
+    yield BIG
+    cluster.ask(host, f"DROP DATABASE {BIG} WITH (FORCE)")
+
+
+def killed(host: str) -> dict[str, Any]:
+    """Kill backup-db in the middle of an upload, with all of its processes; return that upload."""
+    unit = "pgsteward-store-test"
+    cluster.on(host, "systemd-run", "--collect", f"--unit={unit}", "backup-db", "--config", CONFIG)
+    cluster.until(
+        lambda: any(len(one["parts"]) >= PARTS for one in buckets.uploads(buckets.DUMPS, "tests/")), 120, "parts"
+    )
+    cluster.on(host, "systemctl", "kill", "--signal=KILL", f"{unit}.service")
+    cluster.until(lambda: cluster.on(host, "systemctl", "is-active", unit, check=False) != "active", 30, "its end")
+    [left] = buckets.uploads(buckets.DUMPS, "tests/")
+    assert "good" not in command(host, "backup-db", "--list", BIG)
+    return left
+
+
+def sent(upload: str) -> int:
+    """Return how many parts the store has received for an upload, by its own log."""
+    log = cluster.on(
+        backups.STORE, "sh", "-c", f"cat /var/log/ceph/*rgw*.log | grep -F 'uploadId={upload}'", check=False
+    )
+    return len(re.findall(r'"PUT /[^"]*partNumber=', log))
+
+
+@full_only
+def test_an_upload_that_was_killed_is_taken_up(host: str, big: str) -> None:
+    told(host, {"name": big, "format": "directory", "compression": "none"})
+    left = killed(host)
+    cluster.ask(host, "CHECKPOINT")
+    began = time.monotonic()
+    said = command(host, "backup-db")
+    print(f"\nthe rest, and a new dump of {MEGABYTES} MB, took {time.monotonic() - began:.1f} s")
+    listed = buckets.own().list_objects_v2(Bucket=buckets.DUMPS, Prefix=left["key"])["Contents"]
+    needed, received = -(-listed[0]["Size"] // PART), sent(left["id"])
+    print(f"it has {needed} parts, {len(left['parts'])} were there; the store has received {received} in both runs")
+    assert needed <= received < needed + len(left["parts"])
+    assert "which an earlier run had staged:" in said
+    assert buckets.uploads(buckets.DUMPS, "tests/") == []
+    assert "damaged" not in command(host, "backup-db", "--verify")
+    assert command(host, "backup-db", "--list", big).count("good") == 2
+
+
+SWEEP = f"""
+import datetime, json
+from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_target import target_of
+[store] = json.load(open("{CONFIG}"))["stores"]
+print(target_of(store, "store").store.sweep("", datetime.timedelta(0)))
+"""
+
+
+@full_only
+def test_what_a_killed_stream_has_left_is_swept(host: str, big: str) -> None:
+    told(host, {"name": big, "format": "custom", "compression": "none"})
+    left = killed(host)
+    command(host, "backup-db", "--prune")
+    assert [one["id"] for one in buckets.uploads(buckets.DUMPS, "tests/")] == [left["id"]]  # it may still be at it
+    python = ["env", "PYTHONPATH=/usr/local/lib/pgsteward/python", "python3", "-c", SWEEP]
+    assert big in cluster.on(host, *python)
+    assert buckets.uploads(buckets.DUMPS, "tests/") == []
