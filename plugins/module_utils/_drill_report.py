@@ -198,6 +198,10 @@ def since(kind: str, begun: float, directory: Path = DIRECTORY) -> dict[str, Any
 
 def keep(record: dict[str, Any], say: Callable[[str], None]) -> int:
     """Keep what a drill has brought and say it in a line; return the exit code."""
-    record = write(record)
+    return verdict(write(record), say)
+
+
+def verdict(record: Mapping[str, Any], say: Callable[[str], None]) -> int:
+    """Say in a line what a drill has brought; return the exit code."""
     say(f"not proven: {record['error']}" if record["error"] else f"proven in {record['seconds']} s")
     return 1 if record["error"] or not record["removed"] else 0

@@ -658,7 +658,11 @@ def drill_arguments() -> argparse.ArgumentParser:
         choices=(HERE, SCHEDULED, CLEAN),
         help="here: now; scheduled: if dumps are taken from this server; clean: remove what a drill that was killed has left",
     )
-    parser.add_argument("database", nargs="*", help="only the dumps of these (default: all of the configuration)")
+    parser.add_argument(
+        "database",
+        nargs="*",
+        help="only the dumps of these (default: all); what is proven of a part is told and not kept",
+    )
     parser.add_argument("--store", action="append", metavar="NAME", help="only from this store")
     parser.add_argument("--config", type=Path, default=config.PATH, help=argparse.SUPPRESS)
     return parser
@@ -675,8 +679,12 @@ def drill(argv: Sequence[str]) -> int:
     if os.geteuid() != 0:
         raise RefusedError("run this as root, as what it finds is kept where only root may write")
     wanted = _wanted(held, options.database)
+    _stores(held, options.store)  # refused before anything begins
     record = _drill.as_owner(held.account, lambda: _drilled(held, wanted, options))
-    return _drill_report.keep(record, say) if record else GOOD
+    if record is None:
+        return GOOD
+    # A part proves nothing of the rest, so it is told and not kept.
+    return (_drill_report.verdict if options.database or options.store else _drill_report.keep)(record, say)
 
 
 def _drilled(

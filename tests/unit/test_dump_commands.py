@@ -55,7 +55,7 @@ def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     def run(program: str, *words: str, **change: Any) -> tuple[int, str, str]:
         path = tmp_path / "dumps.json"
         path.write_text(config.text_of({**held, **change}))
-        main = commands.backup if program == "backup-db" else commands.restore
+        main = {"backup-db": commands.backup, "restore-db": commands.restore, "drill-db": commands.drill}[program]
         code = commands.run(program, main, [*words, "--config", str(path)])
         said = capsys.readouterr()
         return code, said.out, said.err
@@ -267,3 +267,47 @@ def test_a_directory_of_others(tmp_path: Path) -> None:
         foreign.kind_of(tmp_path)
     (tmp_path / "toc.dat").write_bytes(b"x")
     assert foreign.kind_of(tmp_path) == ("directory", "none")
+
+
+# drill-db
+
+
+@pytest.mark.parametrize(
+    ("words", "err"),
+    [
+        (("here", "nope"), "nope is not in the configuration, which lists shop"),
+        (("here", "--store", "far"), "there is no store far: the configuration has near"),
+    ],
+)
+def test_drills_that_do_not_begin(
+    call: Call, words: tuple[str, ...], err: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands.os, "geteuid", lambda: 0)
+    code, _out, said = call("drill-db", *words)
+    assert code == 2
+    assert err in said
+
+
+def test_a_drill_is_for_root(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands.os, "geteuid", lambda: 1234)
+    code, _out, said = call("drill-db", "here")
+    assert (code, said) == (2, "drill-db: run this as root, as what it finds is kept where only root may write\n")
+
+
+@pytest.mark.parametrize(("words", "kept"), [((), 1), (("shop",), 0), (("--store", "near"), 0)])
+@pytest.mark.parametrize(("error", "code"), [(None, 0), ("no dump", 1)])
+def test_what_a_drill_of_a_part_proves_is_not_kept(
+    call: Call, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], kept: int, error: str | None, code: int
+) -> None:
+    record = {"kind": "dump", "error": error, "removed": True, "seconds": 2.0}
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(commands.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(commands._drill, "as_owner", lambda _owner, _work: record)
+    monkeypatch.setattr(commands._drill_report, "write", lambda one: written.append(one) or one)
+    found, out, _err = call("drill-db", "here", *words)
+    assert (found, len(written)) == (code, kept)
+    assert out == ("proven in 2.0 s\n" if error is None else "not proven: no dump\n")
+
+
+def test_there_may_be_nothing_to_clean(call: Call) -> None:
+    assert call("drill-db", "clean") == (0, "", "")
