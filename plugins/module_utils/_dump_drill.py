@@ -83,9 +83,9 @@ def _prove(held: Config, targets: Sequence[Target], databases: Sequence[str], re
     with step(record, "look", say):
         cases = [
             case
-            for target in targets
+            for shelf in map(dumps.Shelf, targets)
             for database in databases
-            if (case := choose(target, database, record["dumps"])) is not None
+            if (case := choose(shelf, database, record["dumps"])) is not None
         ]
         _prepare(base_of(held))
     files = [case for case in cases if case.manifest.kind == manifests.SQLITE]
@@ -97,12 +97,12 @@ def _prove(held: Config, targets: Sequence[Target], databases: Sequence[str], re
     sum_up(record)
 
 
-def choose(target: Target, database: str, entries: list[dict[str, Any]]) -> Case | None:
+def choose(shelf: dumps.Shelf, database: str, entries: list[dict[str, Any]]) -> Case | None:
     """Return the newest dump of a database in a store; note there what it is, or why there is none to prove."""
-    entry: dict[str, Any] = {"store": target.name, "database": database, "name": None, "error": None}
+    entry: dict[str, Any] = {"store": shelf.target.name, "database": database, "name": None, "error": None}
     entries.append(entry)
     try:
-        dump = dumps.newest(target, database)
+        dump = shelf.newest(database)
         entry["name"] = dump.name
         if dump.manifest is None or not dump.good:
             raise StewardError("; ".join(dump.as_return()["findings"]))
@@ -114,7 +114,7 @@ def choose(target: Target, database: str, entries: list[dict[str, Any]]) -> Case
     if manifest.content == plan.DATA:
         entry["skipped"] = "it has rows only, which go into a database that is there"
         return None
-    return Case(target, dump, manifest, entry)
+    return Case(shelf.target, dump, manifest, entry)
 
 
 def sum_up(record: Record) -> None:

@@ -80,15 +80,32 @@ def listing(target: Target, database: str | None = None, wanted: Collection[str]
     return Listing(dumps, tuple(one for one in found if not one.manifest_key))
 
 
-def newest(target: Target, database: str, moment: datetime | None = None) -> Listed:
-    """Return the newest dump of a database, be it good or not, that is not younger than a moment. Raises StewardError when there is none."""
-    written = [one for one in manifests.found_in(target.store.items(), database) if one.manifest_key]
-    written = [one for one in written if moment is None or one.name.at <= moment]
-    if not written:
-        raise StewardError(
-            f"there is no dump of {database}" + (f" from before {moment:%Y-%m-%d %H:%M:%S}" if moment else "")
-        )
-    return _listed(target, written[-1])
+class Shelf:
+    """A store that is listed once, when it is first asked for; one that does not answer is not asked again, as that takes minutes."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._items: list[Item] | None = None
+        self._problem: str | None = None
+
+    def newest(self, database: str, moment: datetime | None = None) -> Listed:
+        """Return the newest dump of a database, be it good or not, that is not younger than a moment. Raises StewardError without one."""
+        written = [one for one in manifests.found_in(self._listed(), database) if one.manifest_key]
+        written = [one for one in written if moment is None or one.name.at <= moment]
+        if not written:
+            when = f" from before {moment:%Y-%m-%d %H:%M:%S}" if moment else ""
+            raise StewardError(f"there is no dump of {database}{when}")
+        return _listed(self.target, written[-1])
+
+    def _listed(self) -> list[Item]:
+        if self._items is None and self._problem is None:
+            try:
+                self._items = list(self.target.store.items())
+            except StewardError as error:
+                self._problem = str(error)
+        if self._problem is not None:
+            raise StewardError(self._problem)
+        return self._items or []
 
 
 def _listed(target: Target, found: Found) -> Listed:

@@ -12,7 +12,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_li
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_manifest as manifests
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _snapshot
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_fetch import fetch_part
-from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_target import Target, target_of
+from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_target import target_of
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._snapshot import Snapshot
 
@@ -22,22 +22,23 @@ def moment_of(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text.removesuffix(" UTC")).replace(tzinfo=UTC) if text else None
 
 
-def targets_of(path: Path) -> list[Target]:
+def shelves_of(path: Path) -> list[dumps.Shelf]:
     """Return the stores of this host's configuration of dumps; raises StewardError when there is none."""
     if not path.exists():
         raise StewardError("no dumps are configured on this host")
-    return [target_of(store, str(store["name"])) for store in config.read(path).stores]
+    return [dumps.Shelf(target_of(store, str(store["name"]))) for store in config.read(path).stores]
 
 
-def before(targets: Sequence[Target], database: str, moment: datetime | None) -> tuple[Snapshot, str]:
+def before(shelves: Sequence[dumps.Shelf], database: str, moment: datetime | None) -> tuple[Snapshot, str]:
     """Return the catalog of the youngest dump that is not younger than a moment, from the first store that has one; and what it is.
 
     Raises StewardError where no store has any.
     """
     reasons = []
-    for target in targets:
+    for shelf in shelves:
+        target = shelf.target
         try:
-            manifest = dumps.newest(target, database, moment).manifest
+            manifest = shelf.newest(database, moment).manifest
             text = fetch_part(target, manifest, manifests.CATALOG) if manifest and manifest.whole else None
         except StewardError as error:
             reasons.append(f"{target.name}: {error}")

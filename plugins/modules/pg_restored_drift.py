@@ -81,12 +81,12 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._recovery impor
 def drifts(given: dict[str, Any]) -> dict[str, Any]:
     """Compare; return the drift of each database."""
     try:
-        targets = _dump_truth.targets_of(Path(given["configuration"]))
+        shelves = _dump_truth.shelves_of(Path(given["configuration"]))
         moment = _dump_truth.moment_of(given["moment"])
     except (_errors.StewardError, ValueError) as error:
         return {name: _restored_drift.unknown(str(error)) for name in given["databases"]}
     server = Server(Path(given["data_directory"]), Path(given["bin_directory"]), given["owner"])
-    truth = partial(_dump_truth.before, targets, moment=moment)
+    truth = partial(_dump_truth.before, shelves, moment=moment)
     found: dict[str, Any] = _drill.as_owner(
         given["owner"], lambda: _restored_drift.drifts(server, given["databases"], truth)
     )

@@ -14,6 +14,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_config im
     mark_damaged,
     read_state,
 )
+from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_list import Shelf
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_manifest import Manifest
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_names import name_of
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_target import Target, target_of
@@ -53,7 +54,7 @@ def test_the_newest_dump_is_proven(near: Target) -> None:
     put(near, 1)
     newest = put(near, 2)
     entries: list[dict[str, Any]] = []
-    case = _dump_drill.choose(near, "shop", entries)
+    case = _dump_drill.choose(Shelf(near), "shop", entries)
     assert case is not None
     assert (case.manifest.name, case.about) == (newest, " shop from near")
     assert entries == [
@@ -64,7 +65,7 @@ def test_the_newest_dump_is_proven(near: Target) -> None:
 
 def test_there_is_no_dump(near: Target) -> None:
     entries: list[dict[str, Any]] = []
-    assert _dump_drill.choose(near, "shop", entries) is None
+    assert _dump_drill.choose(Shelf(near), "shop", entries) is None
     assert entries[0]["error"] == "there is no dump of shop"
 
 
@@ -73,14 +74,14 @@ def test_an_older_dump_does_not_stand_in_for_a_bad_one(near: Target) -> None:
     bad = put(near, 2)
     near.store.remove(f"shop/{bad}.dump")
     entries: list[dict[str, Any]] = []
-    assert _dump_drill.choose(near, "shop", entries) is None
+    assert _dump_drill.choose(Shelf(near), "shop", entries) is None
     assert entries[0]["error"] == f"shop/{bad}.dump is missing"
 
 
 def test_rows_alone_are_skipped(near: Target) -> None:
     put(near, 1, content="data")
     entries: list[dict[str, Any]] = []
-    assert _dump_drill.choose(near, "shop", entries) is None
+    assert _dump_drill.choose(Shelf(near), "shop", entries) is None
     assert (entries[0]["error"], entries[0]["skipped"]) == (
         None,
         "it has rows only, which go into a database that is there",
@@ -206,3 +207,17 @@ def test_a_step_that_is_done_twice_adds_up() -> None:
     assert record["steps"]["restore"]["done"]
     assert record["steps"]["restore"]["seconds"] < 1
     assert [line.partition(":")[0] for line in said] == ["restore 0", "restore 1"]
+
+
+def test_a_store_that_does_not_answer_is_asked_once(near: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def items(prefix: str = "") -> Any:
+        asked.append(prefix)
+        raise StewardError("it does not answer")
+
+    monkeypatch.setattr(near.store, "items", items)
+    shelf, entries = Shelf(near), []  # type: ignore[var-annotated]
+    assert [_dump_drill.choose(shelf, name, entries) for name in ("shop", "faces")] == [None, None]
+    assert [entry["error"] for entry in entries] == ["it does not answer"] * 2
+    assert len(asked) == 1

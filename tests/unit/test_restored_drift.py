@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_truth, _restore_report, _restored_drift
+from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_list import Shelf
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_manifest import Manifest
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_names import name_of
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_source import SCOPE
@@ -76,8 +77,8 @@ def test_the_dump_from_before_the_moment_is_the_truth(near: Target) -> None:
     first = put(near, 1, THERE)
     second = put(near, 3, EMPTY)
     moment = _dump_truth.moment_of("2026-10-02 12:00:00.12 UTC")
-    assert _dump_truth.before([near], "shop", moment) == (THERE, f"the dump {first} in near")
-    assert _dump_truth.before([near], "shop", None) == (EMPTY, f"the dump {second} in near")
+    assert _dump_truth.before([Shelf(near)], "shop", moment) == (THERE, f"the dump {first} in near")
+    assert _dump_truth.before([Shelf(near)], "shop", None) == (EMPTY, f"the dump {second} in near")
 
 
 @pytest.mark.parametrize(
@@ -90,12 +91,12 @@ def test_the_dump_from_before_the_moment_is_the_truth(near: Target) -> None:
 def test_no_dump_is_the_truth(near: Target, day: int, snapshot: Snapshot | None, words: str) -> None:
     put(near, day, snapshot)
     with pytest.raises(StewardError, match=f"^{re.escape(words)}$"):
-        _dump_truth.before([near], "shop", datetime(2026, 10, 2, 12, tzinfo=UTC))
+        _dump_truth.before([Shelf(near)], "shop", datetime(2026, 10, 2, 12, tzinfo=UTC))
 
 
 def test_a_host_without_dumps(tmp_path: Path) -> None:
     with pytest.raises(StewardError, match=r"^no dumps are configured on this host$"):
-        _dump_truth.targets_of(tmp_path / "dumps.json")
+        _dump_truth.shelves_of(tmp_path / "dumps.json")
 
 
 # The report of a restore
