@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 BACKUPS, DUMPS, LOCKED, OTHER = "backups", "dumps", "locked", "other"
 TLS = "/etc/pgsteward-store/tls"
 SERVICE = "s3-store"
+AUTHORITY = lab.STATE / "ca-store.crt"
 
 
 @cache
@@ -26,16 +27,20 @@ def reached() -> dict[str, Any]:
     return dict(given["s3_store"])
 
 
+def endpoint() -> str:
+    """Return where the controller finds it: it does not know the names of the hosts."""
+    return f"https://{lab.hosts('pgbackrest')[backups.STORE]['ansible_host']}:{reached()['port']}"
+
+
 def client(key: str, secret: str) -> Any:
     """Return a client of boto3, which calls the store by its address."""
     import boto3
     from botocore.config import Config
 
-    where = lab.hosts("pgbackrest")[backups.STORE]["ansible_host"]
     return boto3.client(
         "s3",
-        endpoint_url=f"https://{where}:{reached()['port']}",
-        verify=str(lab.STATE / "ca-store.crt"),
+        endpoint_url=endpoint(),
+        verify=str(AUTHORITY),
         region_name="us-east-1",
         aws_access_key_id=key,
         aws_secret_access_key=secret,

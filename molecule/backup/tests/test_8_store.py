@@ -16,6 +16,7 @@ import backups
 import buckets
 import cluster
 import lab
+import plays
 import pytest
 import yaml
 
@@ -70,6 +71,28 @@ def test_the_key_of_the_backups_is_for_its_buckets_and_for_nothing_else() -> Non
     for what, (method, options) in {**MAY, **MAY_NOT}.items():
         assert buckets.refusal(getattr(own, method), Bucket=buckets.OTHER, **options) == "AccessDenied", what
     assert buckets.refusal(own.create_bucket, Bucket="one-more") == "AccessDenied"
+
+
+@full_only
+@pytest.mark.parametrize("whose", ["own", "administrator"])
+def test_the_proof_that_nobody_deletes(whose: str) -> None:
+    """By the module, as the runbook has it: the backup's own key is refused by its policy as well, the administrator's by the lock alone."""
+    own = {"access_key": lab.password("s3_key"), "secret_key": lab.password("s3_key_secret")}
+    keys = own if whose == "own" else buckets.administrator_keys()
+    asked = {
+        "name": buckets.LOCKED,
+        "endpoint": buckets.endpoint(),
+        "ca": str(buckets.AUTHORITY),
+        "access_key": keys["access_key"],
+        "secret_key": keys["secret_key"],
+        "lock_days": 1,
+        "prove": True,
+    }
+    here = ["-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+    command = ["ansible", "localhost", *here, "-m", "pgsteward.postgres.backup_bucket", "-a", json.dumps(asked)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=lab.ROOT, env=plays.environment())
+    assert "cannot be deleted for good by this key, and was read again after its deletion" in flat(ran.stdout), ran
+    assert "CHANGED" not in ran.stdout
 
 
 # Somebody has the key
@@ -217,14 +240,14 @@ def unmarked(prefix: str, since: str) -> int:
     """Run the runbook's program; return how many marks it has taken away."""
     text = (lab.ROOT / "docs" / "runbooks" / "ransomware.md").read_text()
     [program] = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    where, keys = lab.hosts("pgbackrest")[backups.STORE]["ansible_host"], buckets.administrator_keys()
+    keys = buckets.administrator_keys()
     given = {
         "AWS_ACCESS_KEY_ID": keys["access_key"],
         "AWS_SECRET_ACCESS_KEY": keys["secret_key"],
-        "AWS_CA_BUNDLE": str(lab.STATE / "ca-store.crt"),
+        "AWS_CA_BUNDLE": str(buckets.AUTHORITY),
     }
     ran = subprocess.run(
-        [sys.executable, "-c", program, f"https://{where}:{buckets.reached()['port']}", buckets.LOCKED, prefix, since],
+        [sys.executable, "-c", program, buckets.endpoint(), buckets.LOCKED, prefix, since],
         env={**os.environ, **given},
         capture_output=True,
         text=True,
@@ -286,7 +309,6 @@ def host() -> Iterator[str]:
     node = cluster.primary()
     yield node
     cluster.on(node, "rm", "-rf", CONFIG, STATE)
-    buckets.clear(buckets.DUMPS, "tests/")
 
 
 def told(host: str, *databases: dict[str, Any], **store: Any) -> None:
@@ -384,6 +406,7 @@ def big(host: str) -> Iterator[str]:
     )
     yield BIG
     cluster.ask(host, f"DROP DATABASE {BIG} WITH (FORCE)")
+    buckets.clear(buckets.DUMPS, "tests/")
 
 
 def killed(host: str) -> dict[str, Any]:
