@@ -26,8 +26,8 @@ options:
     elements: str
     required: true
   moment:
-    description: When the last transaction that was restored had ended, as RV(pgsteward.postgres.pg_recovery#module:reached.last_commit). The newest
-      dump counts when it is not given.
+    description: When the last transaction that was restored had ended, as RV(pgsteward.postgres.pg_recovery#module:reached.last_commit), or the backup
+      where there was none behind it. The newest dump counts when it is not given.
     type: str
   configuration:
     description: What the role C(pg_dumps) has told the commands of this host.
