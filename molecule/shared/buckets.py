@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 BACKUPS, DUMPS, LOCKED, OTHER = "backups", "dumps", "locked", "other"
 TLS = "/etc/pgsteward-store/tls"
 SERVICE = "s3-store"
-AUTHORITY = lab.STATE / "ca-store.crt"
+AUTHORITY = lab.STATE / f"ca-{backups.STORE}.crt"
 
 
 @cache

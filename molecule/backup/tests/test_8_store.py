@@ -276,8 +276,8 @@ def test_archive_and_backups_begin_again(emptied: Kept) -> None:
     ran = backups.play(SITE, "--tags=pgbackrest", pgbackrest_repositories=emptied.repositories)
     assert ran.code == 0, ran.text
     backups.idle()
+    assert backups.labels(THIRD)
     reaches_the_third(cluster.primary())
-    backups.pgbackrest(backups.STORE, "backup", f"--repo={THIRD}", "--type=full")
 
 
 # Dumps
