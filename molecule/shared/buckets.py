@@ -90,7 +90,10 @@ def files(bucket: str, prefix: str = "") -> list[str]:
 
 def uploads(bucket: str, prefix: str = "") -> list[dict[str, Any]]:
     """Return the uploads that have begun and not ended, with the numbers of the parts that are there."""
-    begun = own().list_multipart_uploads(Bucket=bucket, Prefix=prefix).get("Uploads", ())
+    try:
+        begun = own().list_multipart_uploads(Bucket=bucket, Prefix=prefix).get("Uploads", ())
+    except own().exceptions.NoSuchUpload:  # how the small store says that nobody has begun any since its start
+        return []
     return [
         {
             "key": one["Key"],

@@ -73,8 +73,8 @@ def test_a_drill_proves_that_everything_can_be_restored() -> None:
 
 
 def newest(pattern: str) -> str:
-    """Return the largest file of the newest backup of the first repository that lies below a directory of that name."""
-    label = backups.labels(1)[-1]
+    """Return the last file below a directory of that name, of the newest full backup in the first repository: every later one needs it."""
+    label = [one for one in backups.labels(1) if one.endswith("F")][-1]
     listed = cluster.on(
         backups.STORE,
         "find",
