@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import _pgbackr
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
 NOTHING, CREATE, UPGRADE = "nothing", "create", "upgrade"
+_HALF = re.compile(r"\w+\.info exists but \w+\.info is missing on repo(\d+)")
 CHECK_LIMIT = 600.0  # seconds; pgBackRest itself waits 60 for a segment
 
 
@@ -47,7 +49,8 @@ def converge(program: pgbackrest.Program, expected: info.Expected, upgrade: bool
     if action != NOTHING and not dry_run:
         outcome = pgbackrest.run(program, f"stanza-{action}", silent=False)
         if outcome.code:
-            raise StewardError(f"pgbackrest stanza-{action}: {pgbackrest.reason(outcome)}")
+            reason = pgbackrest.reason(outcome)
+            raise StewardError(f"pgbackrest stanza-{action}: {reason}{remedy(program.stanza, reason)}")
         after = pgbackrest.look(program)
         left = decide(after, expected, False)
         if left != NOTHING:
@@ -68,6 +71,18 @@ def converge(program: pgbackrest.Program, expected: info.Expected, upgrade: bool
             for number in expected.repositories
         ],
     }
+
+
+def remedy(stanza: str, reason: str) -> str:
+    """Return what to do about a stanza that was made in part only, nothing for any other reason."""
+    half = _HALF.search(reason)
+    if half is None:
+        return ""
+    command = f"pgbackrest --stanza={stanza}"
+    return (
+        f"; making it was ended in the middle, or somebody removed files. Where repository {half[1]} holds nothing that you need"
+        f" ({command} --repo={half[1]} info), as postgres: {command} stop && {command} --repo={half[1]} --force stanza-delete; then run site again"
+    )
 
 
 def check(program: pgbackrest.Program, expected: info.Expected, dry_run: bool) -> dict[str, Any]:

@@ -405,3 +405,19 @@ def test_segments_that_wait(tmp_path: Path) -> None:
 )
 def test_the_end_without_words(status: int, line: str) -> None:
     assert pgbackrest.reason(pgbackrest.Outcome(status, "", "")) == line
+
+
+@pytest.mark.parametrize(
+    ("reason", "command"),
+    [
+        (
+            "archive.info exists but backup.info is missing on repo2 HINT: this may be a symptom of repository corruption!",
+            "pgbackrest --stanza=shop stop && pgbackrest --stanza=shop --repo=2 --force stanza-delete; then run site again",
+        ),
+        ("backup.info exists but archive.info is missing on repo1", "--repo=1 --force stanza-delete"),
+        ("timeout after 2000ms", ""),
+    ],
+)
+def test_a_stanza_that_was_made_in_part_has_a_remedy(reason: str, command: str) -> None:
+    assert command in stanzas.remedy("shop", reason)
+    assert bool(command) == bool(stanzas.remedy("shop", reason))
