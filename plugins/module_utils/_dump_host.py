@@ -93,9 +93,14 @@ def key_text(inputs: Mapping[str, Any]) -> str:
     return "".join(f"{key}\n" for key in inputs["encryption_keys"])
 
 
+def commands() -> dict[str, str]:
+    """Return the text of each command, by its path."""
+    return {f"/usr/local/bin/{name}": _command(name) for name in COMMANDS}
+
+
 def files(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the texts that are wanted by path, the paths of those that are not (any more), and the modules that are shipped. None is secret."""
-    wanted = {f"/usr/local/bin/{name}": _command(name) for name in COMMANDS}
+    wanted = commands()
     # A package of that name elsewhere would hide ours: only a regular one, found first, does not look further.
     wanted[f"{LIBRARY}/ansible_collections/__init__.py"] = HEADER
     wanted[TMPFILES] = _tmpfiles(inputs["superuser"], local_stores(inputs))

@@ -126,13 +126,9 @@ def prepare(host: Host, directory: Path) -> None:
     inputs = {
         "environment": "bench", "host": "here", "account": "postgres", "socket": "/var/run/postgresql", "port": 5432, "user": "postgres",
         "superuser": "postgres", "directory": f"{HOME}/state", "from": "any", "bin_directory": None, "sqlite": [], "retention": {},
-        "databases": [{"name": DATABASE, "globals": False}], "stores": [store], "schedule": None, "random_delay": "0", "socket_directory": "",
+        "databases": [{"name": DATABASE, "globals": False}], "stores": [store],
     }  # fmt: skip
-    commands = {
-        path.rsplit("/", 1)[1]: text
-        for path, text in _dump_host.files(inputs)["wanted"].items()
-        if path.startswith("/usr/local/bin/")
-    }
+    commands = {path.rsplit("/", 1)[1]: text for path, text in _dump_host.commands().items()}
     host.put(
         {name: text.replace(_dump_host.LIBRARY, f"{HOME}/python").encode() for name, text in commands.items()}, 0o755
     )

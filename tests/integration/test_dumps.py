@@ -565,7 +565,7 @@ def commands(
     passfile = tmp_path / ".pgpass"
     passfile.touch(mode=0o600)
     passfile.write_text(f"*:*:*:*:{parts['password']}\n")
-    script = _dump_host.files({**inputs, "schedule": None, "random_delay": "0", "socket_directory": ""})["wanted"]
+    script = _dump_host.commands()
 
     def begin(program: str, *words: str) -> subprocess.Popen[str]:
         path = tmp_path / program
