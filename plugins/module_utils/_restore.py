@@ -8,6 +8,7 @@ change places by renames. So a restore that fails, or is killed, leaves what was
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -43,6 +44,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._restore_target
 )
 
 LIMIT = 7 * 86400.0  # seconds for a restore
+STILL_WRITTEN = 10.0  # seconds
 NEW, UNDONE = ".restoring", ".undone"  # what is not complete yet, and what was given up; both go away by themselves
 TABLESPACES = "pg_tblspc"
 MARK = "restore.json"  # lies in every directory that is made for a server beside the live one
@@ -502,7 +504,20 @@ def _remove(path: Path) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():
-        shutil.rmtree(path)
+        _remove_directory(path)
+
+
+def _remove_directory(path: Path) -> None:
+    """Remove a directory. Workers of a program that was killed write into it for a moment longer."""
+    until = time.monotonic() + STILL_WRITTEN
+    while True:
+        try:
+            shutil.rmtree(path)
+            return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or time.monotonic() > until:
+                raise StewardError(f"{path} cannot be removed: {error.strerror}: remove it yourself") from None
+        time.sleep(0.1)
 
 
 # Beside everything else
@@ -562,7 +577,7 @@ def _beside(request: Request, plan: Plan, base: Path, now: float) -> dict[str, A
     note = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)), "complete": False, **plan.as_facts()}
     try:
         with _owned(request.backrest.owner) as owner:
-            _remove(base)
+            _remove_made(base)
             _make(base, owner)
             _owned_file.write(base / MARK, json.dumps(note, indent=1) + "\n")
             for directory in (request.data_directory, base / "lock", base / "spool", base / "socket"):
@@ -575,7 +590,7 @@ def _beside(request: Request, plan: Plan, base: Path, now: float) -> dict[str, A
             (request.data_directory / "tablespace_map").unlink(missing_ok=True)
             _owned_file.write(base / MARK, json.dumps({**note, "complete": True}, indent=1) + "\n")
     except BaseException:
-        _remove(base)
+        _remove_made(base)
         raise
     return {**done, "seconds": round(time.monotonic() - begun, 2)}
 
@@ -588,5 +603,14 @@ def remove_beside(base: Path) -> bool:
         raise StewardError(f"{base} was not made by a restore: it is left alone")
     if _postmaster.find(base / "data"):
         raise StewardError(f"a server runs in {base / 'data'}: stop it first")
-    _remove(base)
+    _remove_made(base)
     return True
+
+
+def _remove_made(base: Path) -> None:
+    """Remove a directory with the mark last: whatever interrupts this, the next run knows whose it is."""
+    if base.is_dir():
+        for path in base.iterdir():
+            if path.name != MARK:
+                _remove(path)
+    _remove(base)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -574,3 +577,39 @@ def test_a_directory_of_somebody_else_is_left_alone(host: Host, tmp_path: Path) 
     assert "holds something that no restore has made" in str(_restore.beside_finding(tmp_path, host.plan()))
     with pytest.raises(StewardError, match=r"was not made by a restore"):
         _restore.remove_beside(tmp_path)
+
+
+def test_what_is_still_written_is_removed_in_the_end(tmp_path: Path) -> None:
+    """Another process writes for half a second more, as workers of a program that was killed do."""
+    base = tmp_path / "made"
+    (base / "data" / "base").mkdir(parents=True)
+    (base / _restore.MARK).write_text("{}")
+    script = (
+        "import pathlib, sys, time\n"
+        "until, number = time.monotonic() + 0.5, 0\n"
+        "while time.monotonic() < until:\n"
+        "    number += 1\n"
+        "    try:\n"
+        "        (pathlib.Path(sys.argv[1]) / str(number)).touch()\n"
+        "    except FileNotFoundError:\n"
+        "        break\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(base / "data" / "base")]) as writer:
+        assert _restore.remove_beside(base)
+        writer.wait(10)
+    assert not base.exists()
+
+
+def test_the_mark_of_a_directory_is_the_last_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = tmp_path / "made"
+    (base / "data").mkdir(parents=True)
+    (base / _restore.MARK).write_text("{}")
+
+    def refused(_path: Path) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    monkeypatch.setattr(_restore, "STILL_WRITTEN", 0.0)
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    with pytest.raises(StewardError, match="cannot be removed: Directory not empty: remove it yourself"):
+        _restore.remove_beside(base)
+    assert _restore.beside_mark(base) == {}
