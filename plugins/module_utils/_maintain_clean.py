@@ -43,8 +43,9 @@ SELECT n.nspname::text, c.relname::text, pg_relation_size(c.oid)::int8, pg_relat
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
     WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree' AND a.attname = %(column)s
   )
-FROM pg_partition_tree(%(oid)s::oid::regclass) AS p JOIN pg_class AS c ON c.oid = p.relid JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE p.isleaf AND c.relkind = 'r' ORDER BY 1, 2
+FROM (SELECT %(oid)s::oid AS relid UNION SELECT relid::oid FROM pg_partition_tree(%(oid)s::oid::regclass) WHERE isleaf) AS p
+JOIN pg_class AS c ON c.oid = p.relid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' ORDER BY 1, 2
 """
 _REFERRERS = """
 SELECT k.conname::text, k.conrelid::regclass::text, k.confdeltype::text, greatest(c.reltuples, 0)::float8,

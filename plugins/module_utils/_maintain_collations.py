@@ -9,12 +9,13 @@ from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _maintain_indexes as indexes_of
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _maintain_reindex as reindex
+from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import qualified
 from ansible_collections.pgsteward.postgres.plugins.module_utils._maintain_indexes import Index
 from ansible_collections.pgsteward.postgres.plugins.module_utils._maintain_session import Session
 from ansible_collections.pgsteward.postgres.plugins.module_utils._quoting import identifier
 
-DEFAULT = 100  # oid of the collation that is the database's own
+SINCE = 150000
 
 _COLLATIONS = """
 SELECT 100::int8, '', datname::text, datcollversion, pg_database_collation_actual_version(oid)
@@ -38,7 +39,7 @@ WHERE string_to_array(p.partcollation::text, ' ')::int8[] && %(collations)s::int
 
 @dataclass(frozen=True)
 class Collation:
-    """A collation; schema is empty for the one of the database itself."""
+    """A collation; schema is empty for the one of the database itself, whose oid is 100."""
 
     oid: int
     schema: str
@@ -74,6 +75,8 @@ def run(
     held: Session, repair: bool, thresholds: Mapping[str, float], check: bool, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Tell which versions differ; with repair build the indexes again and take note. Return the result of the module."""
+    if held.version < SINCE:
+        raise StewardError(f"{held.database}: only PostgreSQL 15 and later note the version of a database's collation")
     old = changed([Collation(*row) for row in held.rows(_COLLATIONS)])
     oids = [one.oid for one in old]
     users = {index: set(collations) for index, collations in held.rows(_USERS, {"collations": oids})}

@@ -42,7 +42,7 @@ def statements(held: Session) -> dict[str, Any]:
         return {"statements": [], "findings": [f"{held.database} has no pg_stat_statements: nobody knows what is slow"]}
     query = (
         f"SELECT query, calls::int8, mean_exec_time::float8, total_exec_time::float8, rows::int8 FROM {escaped(schema)}.pg_stat_statements"  # noqa: S608  # quoted
-        " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND calls >= %(calls)s AND toplevel"
+        " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND calls >= %(calls)s"
         " ORDER BY mean_exec_time DESC LIMIT %(shown)s"
     )
     import psycopg

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LOCK = 5_716_480_235_119_061_329  # of nobody else: one heavy task at a time in a database
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds between the tries for a lock
 POLL = 2.0
+CHECKS_CONNECTION_SINCE = 140000
 
 _SERVER = """
 SELECT current_database()::text, current_setting('server_version_num')::int, pg_is_in_recovery(), pg_backend_pid(),
@@ -99,7 +100,8 @@ def session(place: Place, task: str, *, reads: bool = False) -> Iterator[Session
         held = Session(connection, place, database, version, superuser, directory)
         connection.add_notice_handler(lambda notice: held.notices.append(notice.message_primary or ""))
         # A task that is killed leaves no statement that goes on; what row security hides is an error, and no part of the rows.
-        held.rows("SET client_connection_check_interval = '2s'")
+        if version >= CHECKS_CONNECTION_SINCE:
+            held.rows("SET client_connection_check_interval = '2s'")
         held.rows("SET row_security = off")
         try:
             yield held
