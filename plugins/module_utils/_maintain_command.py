@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pwd
 import signal
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any, NoReturn
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _maintain, _maintain_run
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _maintain_config as config
+from ansible_collections.pgsteward.postgres.plugins.module_utils._account import RefusedError, become
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, read_json
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._maintain_run import Request
@@ -30,10 +30,6 @@ SHOW = "show"
 PUBLISH = "publish"
 VERBS = (*_maintain.TASKS, *(task for task in _maintain.SCHEDULED if task not in _maintain.TASKS), SHOW, PUBLISH)
 _STANDBY = "SELECT to_json(pg_is_in_recovery())"
-
-
-class RefusedError(StewardError):
-    """A wish that is not even begun."""
 
 
 def say(text: str) -> None:
@@ -73,23 +69,6 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def become(account: str) -> None:
-    """Go on as the account of the server; root may, and everybody else has to be it already. Raises RefusedError."""
-    try:
-        entry = pwd.getpwnam(account)
-    except KeyError:
-        raise RefusedError(
-            f"there is no account {account}: the role pg_maintain wants the one that the server runs as"
-        ) from None
-    if os.geteuid() == 0 and entry.pw_uid != 0:
-        os.initgroups(account, entry.pw_gid)
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
-        os.environ["HOME"] = entry.pw_dir
-    elif os.geteuid() != entry.pw_uid:
-        raise RefusedError(f"run this as root, or as {account}")
-
-
 def maintain(argv: Sequence[str]) -> int:
     """Do what maintain-db is called for; return its exit code."""
     options = arguments().parse_args(argv)
@@ -103,7 +82,7 @@ def maintain(argv: Sequence[str]) -> int:
     if task == PUBLISH:
         config.publish(held.state)
         return GOOD
-    become(held.account)
+    become(held.account, "pg_maintain")
     databases = wanted(held, [*options.database, *([database] if database else [])])
     if task == SHOW:
         return show(held, databases)

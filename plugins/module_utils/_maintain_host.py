@@ -25,7 +25,7 @@ DELAY = "5min"
 SHIPPED = tuple(
     f"_{name}.py"
     for name in """
-    connection errors identifiers lock_waits maintain maintain_clean maintain_collations maintain_command maintain_config maintain_indexes
+    account connection errors identifiers lock_waits maintain maintain_clean maintain_collations maintain_command maintain_config maintain_indexes
     maintain_reindex maintain_review maintain_run maintain_session maintain_vacuum maintain_vectors owned_file pgvector quoting
     """.split()
 )

@@ -22,7 +22,6 @@ from psycopg import conninfo
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 import conftest  # noqa: E402, F401  # makes the collection importable
-
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _maintain, _maintain_run  # noqa: E402
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import parse_url  # noqa: E402
 
