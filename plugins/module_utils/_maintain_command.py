@@ -7,6 +7,7 @@ Exit codes: 0 all well, or left to the primary; 1 something could not be done; 2
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._maintain_run i
 GOOD, FAILED, REFUSED = 0, 1, 2
 PROGRAM = "maintain-db"
 SCHEDULED_WAIT = 3600.0  # seconds, for the end of another task and of a backup
+# What takes the disk from others; of several databases one after the other.
+HEAVY = (_maintain.VACUUM, _maintain.REINDEX, _maintain.CLEAN_UP)
 SHOW = "show"
 PUBLISH = "publish"
 VERBS = (*_maintain.TASKS, *(task for task in _maintain.SCHEDULED if task not in _maintain.TASKS), SHOW, PUBLISH)
@@ -158,9 +161,12 @@ def _one(held: config.Config, database: str, task: str, options: argparse.Namesp
             say(f"{database}: this server is a standby, and maintenance is done on the primary: nothing to do")
             return GOOD
         before = last_disk(config.parse_state(_read(held.state)), database)
-        for user, request in requests(held, database, task, options, before):
-            place = Place(database, held.socket, held.port, user)
-            results.append(_maintain_run.run(place, request, options.dry_run, say))
+        wished = requests(held, database, task, options, before)
+        begun_by_timer = options.scheduled and task in HEAVY
+        with config.turn(held.state, SCHEDULED_WAIT, say) if begun_by_timer else contextlib.nullcontext():
+            for user, request in wished:
+                place = Place(database, held.socket, held.port, user)
+                results.append(_maintain_run.run(place, request, options.dry_run, say))
     except RefusedError:
         raise
     except StewardError as raised:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ STATE = "maintain.json"
 FIGURES = "pgsteward_maintain.prom"
 STATE_FORMAT = 1
 MODE = 0o644
+POLL = 2.0
 # Where exporters of Debian's and of others' packages read figures from; those that are there get them too.
 TEXTFILES = (Path("/var/lib/prometheus/node-exporter"), Path("/var/lib/node_exporter/textfile_collector"))
 
@@ -172,6 +175,30 @@ def keep(path: Path, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> d
     finally:
         os.close(descriptor)
     return state
+
+
+@contextmanager
+def turn(path: Path, limit: float, say: Callable[[str], None]) -> Iterator[None]:
+    """Have the heavy tasks of all databases of a host run one after the other; after `limit` seconds it goes on all the same."""
+    descriptor = os.open(path.with_name("heavy.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        end, told = time.monotonic() + limit, False
+        while not _locked(descriptor) and time.monotonic() < end:
+            if not told:
+                say("another database has its turn; waiting for its end")
+                told = True
+            time.sleep(min(POLL, limit))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def publish(path: Path, textfiles: Sequence[Path] = TEXTFILES) -> list[Path]:

@@ -166,6 +166,11 @@ def bloat_percent(index: Index) -> float | None:
     return round(max(0.0, 100.0 * (index.size - least) / index.size), 1)
 
 
+def used_percent(density: float, pages: int, index: Index) -> float:
+    """Return the density of an index with its empty pages counted; it has none (NaN) where everything is empty."""
+    return 0.0 if math.isnan(density) else min(density, density * pages * index.page / max(1, index.size))
+
+
 def density_percent(density: float, fill: int) -> float:
     """Return the same from the density of its leaves as pgstatindex has measured it."""
     return round(max(0.0, 100.0 * (1.0 - density / fill)), 1)
@@ -180,8 +185,7 @@ def measure(held: Session, indexes: Iterable[Index], least_bytes: float) -> dict
         if schema:
             query = f"SELECT avg_leaf_density, leaf_pages FROM {escaped(schema)}.pgstatindex(%(oid)s::oid::regclass)"  # noqa: S608  # quoted
             density, pages = held.rows(query, {"oid": index.oid})[0]
-            used = float(density) * pages * index.page / max(1, index.size)  # pages that are empty count too
-            found[index.oid] = (density_percent(min(float(density), used), index.fill), "measured")
+            found[index.oid] = (density_percent(used_percent(float(density), pages, index), index.fill), "measured")
             continue
         percent = bloat_percent(index)
         if percent is not None:

@@ -309,6 +309,13 @@ def test_density(density: float, fill: int, percent: float) -> None:
     assert _maintain_indexes.density_percent(density, fill) == percent
 
 
+@pytest.mark.parametrize(
+    ("density", "pages", "used"), [(90.0, 2816, 90.0), (90.0, 1408, 45.0), (float("nan"), 1, 0.0), (90.0, 9000, 90.0)]
+)
+def test_empty_pages_count(density: float, pages: int, used: float) -> None:
+    assert _maintain_indexes.used_percent(density, pages, INDEX) == pytest.approx(used)
+
+
 BROKEN = replace(INDEX, oid=2, name="j", valid=False)
 LEFT = replace(INDEX, oid=3, name="i_ccnew1", valid=False)
 NO_ORIGINAL = replace(INDEX, oid=4, name="k_ccnew", valid=False)

@@ -130,6 +130,14 @@ def test_the_state_is_kept_and_published(tmp_path: Path) -> None:
     assert config.publish(link, [place]) == []
 
 
+def test_one_database_after_the_other(tmp_path: Path) -> None:
+    said: list[str] = []
+    with config.turn(tmp_path / "maintain.json", 0.0, said.append):
+        assert said == []
+        with config.turn(tmp_path / "maintain.json", 0.05, said.append):  # goes on after its limit
+            assert said == ["another database has its turn; waiting for its end"]
+
+
 # The command
 
 
