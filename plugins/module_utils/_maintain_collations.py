@@ -27,9 +27,9 @@ WHERE c.collprovider <> 'd' AND (c.collversion IS NOT NULL)
   AND c.collencoding IN (-1, (SELECT encoding FROM pg_database WHERE datname = current_database()))
 """
 _USERS = """
-SELECT x.indexrelid::int8, array_agg(DISTINCT u.collation)::int8[]
-FROM pg_index AS x CROSS JOIN LATERAL unnest(string_to_array(x.indcollation::text, ' ')::int8[]) AS u (collation)
-WHERE u.collation = ANY (%(collations)s::int8[]) GROUP BY 1
+SELECT x.indexrelid::int8, array_agg(DISTINCT u.used)::int8[]
+FROM pg_index AS x CROSS JOIN LATERAL unnest(string_to_array(x.indcollation::text, ' ')::int8[]) AS u (used)
+WHERE u.used = ANY (%(collations)s::int8[]) GROUP BY 1
 """
 _OTHERS = """
 SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_partitioned_table AS p ON p.partrelid = c.oid

@@ -24,6 +24,20 @@ LEAST_KEY_ROWS = 10_000  # a table below that is read as fast as its index
 _LEFT_OVER = re.compile(r"(?P<name>.+)_cc(?:new|old)\d*")
 
 _INDEXES = """
+WITH
+  widths AS MATERIALIZED (SELECT schemaname, tablename, attname, avg_width FROM pg_stats WHERE NOT inherited),
+  parts AS (
+    SELECT x.indexrelid, a.attlen, n.nspname, CASE WHEN b.attname IS NULL THEN i.relname ELSE t.relname END AS relation,
+      coalesce(b.attname, a.attname) AS attname
+    FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS t ON t.oid = x.indrelid
+    JOIN pg_namespace AS n ON n.oid = i.relnamespace JOIN pg_attribute AS a ON a.attrelid = i.oid AND a.attnum > 0
+    LEFT JOIN pg_attribute AS b ON b.attrelid = t.oid AND b.attnum = x.indkey[a.attnum - 1] AND b.attnum > 0
+  ),
+  keys AS (
+    SELECT p.indexrelid, sum(CASE WHEN p.attlen > 0 THEN p.attlen ELSE w.avg_width END)::float8 AS width,
+      bool_and(p.attlen > 0 OR w.avg_width IS NOT NULL) AS known
+    FROM parts AS p LEFT JOIN widths AS w ON w.schemaname = p.nspname AND w.tablename = p.relation AND w.attname = p.attname GROUP BY 1
+  )
 SELECT i.oid::int8, n.nspname::text, i.relname::text, t.relname::text, t.oid::int8, m.amname::text, x.indisvalid AND x.indisready, x.indisunique,
   EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x')), x.indisexclusion, x.indisreplident,
   EXISTS (SELECT FROM pg_stat_progress_create_index AS b WHERE b.index_relid = i.oid AND b.datname = current_database()),
@@ -31,23 +45,10 @@ SELECT i.oid::int8, n.nspname::text, i.relname::text, t.relname::text, t.oid::in
   string_to_array(x.indkey::text, ' ')::int[], x.indnkeyatts::int,
   concat_ws('/', x.indclass::text, x.indcollation::text, x.indoption::text), pg_get_expr(x.indexprs, x.indrelid), pg_get_expr(x.indpred, x.indrelid),
   coalesce((SELECT option_value::int FROM pg_options_to_table(i.reloptions) WHERE option_name = 'fillfactor'), 90),
-  current_setting('block_size')::int,
-  (SELECT sum(CASE WHEN a.attlen > 0 THEN a.attlen ELSE st.avg_width END) FROM pg_attribute AS a
-   LEFT JOIN pg_stats AS st ON NOT st.inherited AND (
-     (x.indkey[a.attnum - 1] = 0 AND st.schemaname = n.nspname AND st.tablename = i.relname AND st.attname = a.attname)
-     OR (x.indkey[a.attnum - 1] <> 0 AND st.schemaname = n.nspname AND st.tablename = t.relname AND st.attname = (
-       SELECT b.attname FROM pg_attribute AS b WHERE b.attrelid = t.oid AND b.attnum = x.indkey[a.attnum - 1])))
-   WHERE a.attrelid = i.oid AND a.attnum > 0)::float8,
-  (SELECT bool_and(a.attlen > 0 OR st.avg_width IS NOT NULL) FROM pg_attribute AS a
-   LEFT JOIN pg_stats AS st ON NOT st.inherited AND (
-     (x.indkey[a.attnum - 1] = 0 AND st.schemaname = n.nspname AND st.tablename = i.relname AND st.attname = a.attname)
-     OR (x.indkey[a.attnum - 1] <> 0 AND st.schemaname = n.nspname AND st.tablename = t.relname AND st.attname = (
-       SELECT b.attname FROM pg_attribute AS b WHERE b.attrelid = t.oid AND b.attnum = x.indkey[a.attnum - 1])))
-   WHERE a.attrelid = i.oid AND a.attnum > 0),
-  t.relkind::text
+  current_setting('block_size')::int, keys.width, keys.known
 FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS t ON t.oid = x.indrelid
 JOIN pg_namespace AS n ON n.oid = i.relnamespace JOIN pg_am AS m ON m.oid = i.relam
-LEFT JOIN pg_stat_all_indexes AS s ON s.indexrelid = i.oid
+LEFT JOIN keys ON keys.indexrelid = i.oid LEFT JOIN pg_stat_all_indexes AS s ON s.indexrelid = i.oid
 WHERE i.relkind = 'i' AND i.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 ORDER BY 2, 3
 """
@@ -96,7 +97,6 @@ class Index:
     page: int = 8192
     key_width: float | None = None
     width_known: bool | None = None
-    table_kind: str = "r"
 
     def __str__(self) -> str:
         return qualified(self.schema, self.name)

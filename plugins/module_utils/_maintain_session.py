@@ -26,7 +26,8 @@ CHECKS_CONNECTION_SINCE = 140000
 
 _SERVER = """
 SELECT current_database()::text, current_setting('server_version_num')::int, pg_is_in_recovery(), pg_backend_pid(),
-  (SELECT rolsuper FROM pg_roles WHERE rolname = session_user), current_setting('data_directory', true)
+  (SELECT rolsuper FROM pg_roles WHERE rolname = session_user),
+  CASE WHEN pg_has_role(current_user, 'pg_read_all_settings', 'USAGE') THEN current_setting('data_directory', true) END
 """
 _HOLDER = """
 SELECT coalesce(a.application_name, ''), a.pid, to_char(timezone('UTC', a.backend_start), 'YYYY-MM-DD HH24:MI "UTC"')
