@@ -36,6 +36,8 @@ def findings(inputs: Mapping[str, Any]) -> list[str]:
 
     inputs has, beside those, `backups`: the times of backups, as systemd has them.
     """
+    if not _shaped(inputs):
+        return []  # whoever checks the types of inputs says so
     found: list[str] = []
     for number, database in enumerate(inputs["databases"]):
         found += _database(database, f"pg_maintain_databases[{number}]")
@@ -59,12 +61,23 @@ def findings(inputs: Mapping[str, Any]) -> list[str]:
     )
 
 
+def _shaped(inputs: Mapping[str, Any]) -> bool:
+    lists = all(
+        isinstance(inputs[name], list) and all(isinstance(one, Mapping) for one in inputs[name])
+        for name in ("databases", "clean_up")
+    )
+    return lists and all(isinstance(inputs[name], Mapping) for name in ("schedules", "thresholds"))
+
+
 def _database(database: Mapping[str, Any], where: str) -> list[str]:
     unknown = sorted(set(database) - set(_maintain.DATABASE_KEYS))
     if unknown:
         return [f"{where} has {unknown[0]}, which there is not: there are {', '.join(_maintain.DATABASE_KEYS)}"]
     if not database.get("name"):
         return [f"{where} has no name"]
+    for key in ("schedules", "thresholds"):
+        if not isinstance(database.get(key) or {}, Mapping):
+            return [f"{where}.{key} is {database[key]!r}: write names and values"]
     return [
         *_maintain.schedule_findings(database.get("schedules") or {}, f"{where}.schedules"),
         *_maintain.threshold_findings(database.get("thresholds") or {}, f"{where}.thresholds"),

@@ -63,6 +63,9 @@ def test_configuration() -> None:
     [
         ({}, None),
         ({"clean_up": []}, None),
+        ({"clean_up": ["old"]}, None),  # its type is wrong, which is said elsewhere
+        ({"databases": "shop"}, None),
+        ({"databases": [{"name": "shop", "schedules": "never"}]}, "pg_maintain_databases[0].schedules is 'never'"),
         ({"databases": [{"name": "shop"}, {"name": "shop"}]}, "pg_maintain_databases has shop twice"),
         ({"databases": [{}]}, "pg_maintain_databases[0] has no name"),
         ({"databases": [{"name": "shop", "x": 1}]}, "pg_maintain_databases[0] has x"),
