@@ -41,7 +41,7 @@ WITH
 SELECT i.oid::int8, n.nspname::text, i.relname::text, t.relname::text, t.oid::int8, m.amname::text, x.indisvalid AND x.indisready, x.indisunique,
   EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x')), x.indisexclusion, x.indisreplident,
   EXISTS (SELECT FROM pg_stat_progress_create_index AS b WHERE b.index_relid = i.oid AND b.datname = current_database()),
-  pg_relation_size(i.oid)::int8, greatest(i.reltuples, 0)::float8, coalesce(s.idx_scan, 0)::int8,
+  i.relpages::int8 * current_setting('block_size')::int8, greatest(i.reltuples, 0)::float8, coalesce(s.idx_scan, 0)::int8,
   string_to_array(x.indkey::text, ' ')::int[], x.indnkeyatts::int,
   concat_ws('/', x.indclass::text, x.indcollation::text, x.indoption::text), pg_get_expr(x.indexprs, x.indrelid), pg_get_expr(x.indpred, x.indrelid),
   coalesce((SELECT option_value::int FROM pg_options_to_table(i.reloptions) WHERE option_name = 'fillfactor'), 90),
@@ -56,7 +56,7 @@ _KEYS = """
 SELECT k.conname::text, k.conrelid::int8, n.nspname::text, c.relname::text, k.confrelid::regclass::text, k.conkey::int[],
   ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (number, place)
         JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number ORDER BY u.place),
-  greatest(c.reltuples, 0)::float8, pg_table_size(c.oid)::int8
+  greatest(c.reltuples, 0)::float8, c.relpages::int8 * current_setting('block_size')::int8
 FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE k.contype = 'f' AND c.relkind = 'r' ORDER BY 3, 4, 1
 """

@@ -24,8 +24,12 @@ _STATEMENTS_SCHEMA = """
 SELECT n.nspname::text FROM pg_extension AS x JOIN pg_namespace AS n ON n.oid = x.extnamespace WHERE x.extname = 'pg_stat_statements'
 """
 _SIZES = """
-SELECT n.nspname::text, c.relname::text, pg_total_relation_size(c.oid)::int8, pg_indexes_size(c.oid)::int8
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+SELECT n.nspname::text, c.relname::text, (c.relpages + coalesce(t.relpages, 0) + x.pages)::int8 * current_setting('block_size')::int8,
+  x.pages::int8 * current_setting('block_size')::int8
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_class AS t ON t.oid = c.reltoastrelid
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(i.relpages), 0) AS pages FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
+) AS x
 WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND c.relpersistence <> 't'
 ORDER BY 3 DESC LIMIT 200
 """

@@ -104,6 +104,7 @@ def session(place: Place, task: str, *, reads: bool = False) -> Iterator[Session
         if version >= CHECKS_CONNECTION_SINCE:
             held.rows("SET client_connection_check_interval = '2s'")
         held.rows("SET row_security = off")
+        held.limit("5s")
         try:
             yield held
         except psycopg.Error as error:

@@ -26,8 +26,10 @@ ANALYZE_ONLY_SINCE = 180000
 # As autovacuum goes about it, ten times as fast; what is urgent goes without a rest.
 _GENTLY = "SELECT set_config('vacuum_cost_delay', %(delay)s, false), set_config('vacuum_cost_limit', '2000', false)"
 
+# Sizes as the catalog has them: to ask for one exactly waits for whoever has locked the table.
 _TABLES = """
-SELECT n.nspname::text, c.relname::text, c.relkind::text, pg_total_relation_size(c.oid)::int8,
+SELECT n.nspname::text, c.relname::text, c.relkind::text,
+  (c.relpages::int8 + coalesce(t.relpages, 0)) * current_setting('block_size')::int8,
   coalesce(s.n_dead_tup, 0)::int8, coalesce(s.n_mod_since_analyze, 0)::int8, coalesce(s.n_ins_since_vacuum, 0)::int8,
   (s.last_vacuum IS NOT NULL OR s.last_autovacuum IS NOT NULL), (s.last_analyze IS NOT NULL OR s.last_autoanalyze IS NOT NULL),
   CASE WHEN c.relfrozenxid = '0' THEN 0 ELSE greatest(age(c.relfrozenxid), coalesce(age(t.relfrozenxid), 0)) END::int8,
@@ -49,6 +51,7 @@ SELECT 'session ' || pid || coalesce(' of ' || usename, ''), age(backend_xmin)::
 WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
 ORDER BY 2 DESC
 """
+_SIZE = "SELECT pg_total_relation_size(%(oid)s::oid)::int8"
 _DATABASE_AGE = "SELECT age(datfrozenxid)::int8 FROM pg_database WHERE datname = current_database()"
 
 
@@ -154,11 +157,12 @@ def full(held: Session, table: str, check: bool) -> dict[str, Any]:
     found = named(read(held), table, held.database)
     if found.kind == PARTITIONED:
         raise StewardError(f"{found} is partitioned: name the partition")
-    refuse_without_space(held, found.size, f"VACUUM FULL of {found}")
+    before = int(held.one(_SIZE, {"oid": found.oid}))
+    refuse_without_space(held, before, f"VACUUM FULL of {found}")
     result = _each(held, [(found, f"VACUUM (FULL, ANALYZE) {found.sql}")], check, "0")
+    result["tables"][0]["bytes"] = before
     if not check:
-        after = named(read(held), table, held.database)
-        result["tables"][0]["bytes_after"] = after.size
+        result["tables"][0]["bytes_after"] = held.one(_SIZE, {"oid": found.oid})
     return result
 
 

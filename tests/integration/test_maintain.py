@@ -88,7 +88,10 @@ class TestCleanUp:
         assert error.facts["deleted_count"] == 0
 
     def test_a_large_table_wants_an_index_or_a_word(self, do: Do, database: Database) -> None:
-        database.rows(MAKE.replace("note text)", "note text) WITH (fillfactor = 10)") + "ANALYZE results")
+        database.rows(
+            MAKE.replace("note text)", "note text) WITH (fillfactor = 10)").replace("'note ' || n", "repeat('x', 200)")
+            + "ANALYZE results"
+        )
         error = refusal(do, "clean_up", jobs=[JOB])
         assert "old: public.results.at has no index: every run would read all of public.results, " in str(error)
         assert "about 10,000 rows; CREATE INDEX CONCURRENTLY ON public.results" in str(error)
@@ -301,15 +304,15 @@ class TestReviews:
             database.rows(
                 "CREATE TABLE faces (id int, e vector(16)); SELECT setseed(0.5);"
                 "INSERT INTO faces SELECT n, ARRAY(SELECT random() + n * 0 FROM generate_series(1, 16))::real[]::vector FROM generate_series(1, 20000) n;"
-                "CREATE INDEX faces_lists ON faces USING ivfflat (e vector_l2_ops) WITH (lists = 1000); ANALYZE faces"
+                "CREATE INDEX faces_lists ON faces USING ivfflat (e vector_l2_ops) WITH (lists = 200); ANALYZE faces"
             )
             place = parse_url(database.url)
             told = _maintain_run.run(place, _maintain_run.Request("vectors"), check=False)
             [index] = told["vectors"]
-            assert (index["lists"], index["wanted_lists"]) == (1000, 20)
+            assert (index["lists"], index["wanted_lists"]) == (200, 20)
             assert index["recall"] < 0.9
-            assert any("has 1000 lists for 20,000 rows, where 20 fit" in text for text in told["findings"])
-            assert any("with ivfflat.probes = 1: set 32" in text for text in told["findings"])
+            assert any("has 200 lists for 20,000 rows, where 20 fit" in text for text in told["findings"])
+            assert any("with ivfflat.probes = 1: set 14" in text for text in told["findings"])
             database.rows("DROP INDEX faces_lists; CREATE INDEX faces_graph ON faces USING hnsw (e vector_l2_ops)")
             [index] = _maintain_run.run(place, _maintain_run.Request("vectors"), check=False)["vectors"]
             assert index["recall"] > 0.8
