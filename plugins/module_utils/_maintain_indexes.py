@@ -198,8 +198,10 @@ def left_over(index: Index, indexes: Iterable[Index]) -> bool:
     match = _LEFT_OVER.fullmatch(index.name)
     if index.valid or not match:
         return False
+    # A copy may lie beside an original that is invalid as well; a former one lies beside what took its place.
+    copy = "_ccnew" in index.name[len(match["name"]) :]
     return any(
-        other.valid and other.table_oid == index.table_oid and other.name.startswith(match["name"][:50])
+        (other.valid or (copy and not _LEFT_OVER.fullmatch(other.name))) and other.table_oid == index.table_oid and other.name.startswith(match["name"][:50])
         and other.columns == index.columns and other.oid != index.oid
         for other in indexes
     )  # fmt: skip

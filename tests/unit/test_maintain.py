@@ -321,6 +321,24 @@ LEFT = replace(INDEX, oid=3, name="i_ccnew1", valid=False)
 NO_ORIGINAL = replace(INDEX, oid=4, name="k_ccnew", valid=False)
 
 
+@pytest.mark.parametrize(
+    ("name", "original", "left"),
+    [
+        ("i_ccnew", {}, True),
+        ("i_ccold2", {}, True),
+        ("i_ccnew", {"valid": False}, True),
+        ("i_ccold", {"valid": False}, False),
+        ("i_ccnew", {"name": "other"}, False),
+        ("i_ccnew", {"columns": (2,)}, False),
+        ("i_ccnew", {"table_oid": 1}, False),
+        ("i_new", {}, False),
+    ],
+)
+def test_left_over(name: str, original: dict[str, Any], left: bool) -> None:
+    index = replace(INDEX, oid=2, name=name, valid=False)
+    assert _maintain_indexes.left_over(index, [index, replace(INDEX, **original)]) == left
+
+
 def test_plan() -> None:
     building = replace(INDEX, oid=5, name="l", valid=False, building=True)
     small = replace(INDEX, oid=6, name="m", size=MB)
