@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import fcntl
 import os
-import pwd
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_na
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_plan as plan
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_retention as retention
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_stage as stage
+from ansible_collections.pgsteward.postgres.plugins.module_utils._account import RefusedError, become
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, connect
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_actions import LATEST, find, maintenance
 from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_branch import Outcome
@@ -47,10 +47,6 @@ _STREAMING = (
 )
 
 
-class RefusedError(StewardError):
-    """A wish that is not even begun."""
-
-
 def say(text: str) -> None:
     """Tell the one who called."""
     print(text, flush=True)
@@ -59,23 +55,6 @@ def say(text: str) -> None:
 def complain(program: str, text: str) -> None:
     """Tell what went wrong."""
     print(f"{program}: {text}", file=sys.stderr, flush=True)
-
-
-def become(account: str) -> None:
-    """Go on as the account of the commands; root may, and everybody else has to be it already. Raises RefusedError."""
-    try:
-        entry = pwd.getpwnam(account)
-    except KeyError:
-        raise RefusedError(
-            f"there is no account {account}: the role pg_dumps wants the one that the server runs as"
-        ) from None
-    if os.geteuid() == 0 and entry.pw_uid != 0:
-        os.initgroups(account, entry.pw_gid)
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
-        os.environ["HOME"] = entry.pw_dir
-    elif os.geteuid() != entry.pw_uid:
-        raise RefusedError(f"run this as root, or as {account}")
 
 
 def run(program: str, main: Any, argv: Sequence[str]) -> int:
@@ -176,7 +155,7 @@ def _configured(path: Path) -> config.Config:
     """Read the configuration as the account of the commands. Raises RefusedError."""
     try:
         held = config.read(path)
-        become(held.account)
+        become(held.account, "pg_dumps")
     except RefusedError:
         raise
     except StewardError as error:
@@ -502,7 +481,7 @@ def restore(argv: Sequence[str]) -> int:
     options = restore_arguments().parse_args(argv)
     held = _read_configuration(options.config)
     if not options.to:  # a file belongs to whoever has it, and only root may write over those of others
-        become(held.account)
+        become(held.account, "pg_dumps")
     target, found = _look_up(held, options)
     manifest = found.manifest
     if manifest is None:
@@ -673,7 +652,7 @@ def drill(argv: Sequence[str]) -> int:
     options = drill_arguments().parse_args(argv)
     held = _read_configuration(options.config)
     if options.verb == CLEAN:
-        become(held.account)
+        become(held.account, "pg_dumps")
         _drill.clean_up(_dump_drill.base_of(held), say)
         return GOOD
     if os.geteuid() != 0:

@@ -27,7 +27,7 @@ HEADER = "# Managed by pgsteward.postgres: the role pg_dumps writes this file wh
 SHIPPED = tuple(
     f"_{name}.py"
     for name in """
-    beside canonical catalog catalog_objects catalog_others catalog_queries catalog_record catalog_tables catalog_types children connection
+    account beside canonical catalog catalog_objects catalog_others catalog_queries catalog_record catalog_tables catalog_types children connection
     controldata drift drill drill_report dump dump_actions dump_branch dump_commands dump_config dump_crypt dump_drill dump_fetch dump_foreign
     dump_globals dump_list dump_load dump_manifest dump_names dump_plan dump_process dump_restore dump_retention dump_source dump_sqlite dump_stage
     dump_target dump_toc errors identifiers owned_file pgvector postmaster privileges quoting recovery replica restore restore_plan restore_source

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+import shipping
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_host as host
 
-UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 KEY = "07" * 32
 INPUTS: dict[str, Any] = {
     "environment": "production", "host": "db1", "user": "dumps", "superuser": "postgres", "port": 5432, "from": "primary",
@@ -21,29 +19,8 @@ INPUTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def imported(name: str) -> set[str]:
-    """Return the modules of ours that a module imports."""
-    prefix = "ansible_collections.pgsteward.postgres.plugins.module_utils"
-    found = set()
-    for node in ast.walk(ast.parse((UTILS / name).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == prefix:
-            found |= {f"{alias.name}.py" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith(f"{prefix}."):
-            found.add(f"{str(node.module).rpartition('.')[2]}.py")
-    return found
-
-
 def test_all_that_the_commands_need_is_shipped() -> None:
-    needed, waiting = set(), {"_dump_commands.py"}
-    while waiting:
-        needed |= waiting
-        waiting = set().union(*map(imported, waiting)) - needed
-    assert sorted(needed) == sorted(host.SHIPPED)
-
-
-def test_what_is_shipped_needs_no_ansible() -> None:
-    for name in host.SHIPPED:
-        assert "from ansible." not in (UTILS / name).read_text(encoding="utf-8"), name
+    assert shipping.needed("_dump_commands.py") == sorted(host.SHIPPED)
 
 
 def test_files() -> None:

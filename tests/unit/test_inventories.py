@@ -98,6 +98,7 @@ def test_every_file_is_of_a_role_and_names_only_its_inputs(environment: str) -> 
         "pg_migrate.yml",
         "pgbackrest.yml",
         *(["pg_replica.yml", "pgbouncer.yml"] if environment in CLUSTERS else []),
+        *(["pg_maintain.yml"] if environment == "production" else []),
     }
     for name, path in found.items():
         known = {"cluster.yml": SHARED, "vault.example.yml": set(load(path))}.get(name) or inputs(path.stem)
