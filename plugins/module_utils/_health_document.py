@@ -331,21 +331,21 @@ def _hosts(made: Document, _limits: Any) -> Iterator[Placed]:
     for host, one in made["servers"].items():
         if one["state"] in (PRIMARY, STANDBY):
             if one["health"] is None:
-                text = f"the server of {host} runs and cannot be looked into: {one['reason'] or 'no reason given'}"
+                text = f"the server runs and cannot be looked into: {one['reason'] or 'no reason given'}"
                 yield host, Finding("not_looked_into", WARNING, "", text, "run the playbook status again with -vvv")
             continue
-        what = "does not answer" if not one["reached"] else f"its server is {one['state']}"
+        what = f"the server is {one['state']}" if one["reached"] else "the host does not answer"
         reason = f" ({one['reason']})" if one["reason"] else ""
         step = "run the playbook rejoin" if one["fenced"] else "see whether the host is up; then run the playbook site"
         severity = WARNING if primary else CRITICAL
-        yield host, Finding("server_down", severity, "", f"{host} {what}{reason}{', fenced' * one['fenced']}", step)
+        yield host, Finding("server_down", severity, "", f"{what}{reason}{', fenced' * one['fenced']}", step)
 
 
 def _poolers(made: Document, limits: Any) -> Iterator[Placed]:
     reached = [host for host, one in made["poolers"].items() if one["reached"] and not one["reason"]]
     for host, one in made["poolers"].items():
         if host not in reached:
-            text = f"the pooler of {host} does not answer" + (f" ({one['reason']})" if one["reason"] else "")
+            text = "the pooler does not answer" + (f" ({one['reason']})" if one["reason"] else "")
             step = "see whether host and service are up; then run the playbook site"
             yield host, Finding("pooler_down", WARNING if reached else CRITICAL, "", text, step)
             continue

@@ -101,6 +101,8 @@ def _one(connection: psycopg.Connection[Any], query: str) -> Any:
 
     try:
         row = connection.execute(query.encode()).fetchone()
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StewardError(f"{str(error).splitlines()[0]}: make the account a member of pg_monitor") from None
     except psycopg.Error as error:
         raise StewardError(f"the server does not say how it is: {str(error).splitlines()[0]}") from None
     return row[0] if row else None

@@ -63,9 +63,7 @@ SELECT json_build_object(
   'prepared', (SELECT coalesce(json_agg(json_build_object('gid', gid, 'database', database, 'owner', owner,
       'age', extract(epoch FROM clock_timestamp() - prepared)) ORDER BY prepared), '[]') FROM pg_prepared_xacts),
   'databases', (SELECT coalesce(json_agg(json_build_object('name', d.datname, 'connects', d.datallowconn, 'template', d.datistemplate,
-      'limit', d.datconnlimit, 'bytes', CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
-        THEN pg_database_size(d.oid) END,
-      'freeze_age', age(d.datfrozenxid), 'multixact_age', mxid_age(d.datminmxid), 'collation', d.datcollversion,
+      'limit', d.datconnlimit, 'bytes', pg_database_size(d.oid), 'freeze_age', age(d.datfrozenxid), 'multixact_age', mxid_age(d.datminmxid), 'collation', d.datcollversion,
       'collation_actual', pg_database_collation_actual_version(d.oid), 'commits', s.xact_commit, 'rollbacks', s.xact_rollback,
       'blocks_read', s.blks_read, 'blocks_hit', s.blks_hit, 'deadlocks', s.deadlocks, 'temp_bytes', s.temp_bytes,
       'conflicts', s.conflicts, 'checksum_failures', s.checksum_failures, 'reset', extract(epoch FROM s.stats_reset)) ORDER BY d.datname), '[]')
@@ -91,9 +89,9 @@ SELECT json_build_object(
   'archiver', (SELECT json_build_object('archived', archived_count, 'last_wal', last_archived_wal,
       'last_time', extract(epoch FROM last_archived_time), 'failed', failed_count, 'last_failed_wal', last_failed_wal,
       'last_failed_time', extract(epoch FROM last_failed_time)) FROM pg_stat_archiver),
-  'archive_waiting', CASE WHEN current_setting('archive_mode') = 'off' OR NOT pg_has_role('pg_monitor', 'USAGE') THEN NULL ELSE
+  'archive_waiting', CASE WHEN current_setting('archive_mode') = 'off' THEN NULL ELSE
     (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name ~ '^[0-9A-F]{{24}}\\.ready$') END,
-  'wal_bytes', CASE WHEN pg_has_role('pg_monitor', 'USAGE') THEN (SELECT sum(size) FROM pg_ls_waldir()) END,
+  'wal_bytes', (SELECT sum(size) FROM pg_ls_waldir()),
   'tablespaces', (SELECT coalesce(json_agg(pg_tablespace_location(oid)) FILTER (WHERE pg_tablespace_location(oid) <> ''), '[]')
     FROM pg_tablespace))
 FROM here

@@ -200,7 +200,7 @@ def _findings(found: Sequence[Document]) -> Iterator[str]:
 
 def _finding(one: Document) -> Iterator[str]:
     threshold = "" if one["threshold"] is None or one["unit"] is None else f" [{_limit(one)}]"
-    where = f"{one['host']}: " if one["host"] and not one["text"].startswith(one["host"]) else ""
+    where = f"{one['host']}: " if one["host"] else ""
     indented = " " * 10
     yield from textwrap.wrap(
         f"{one['severity'].upper():<9} {where}{one['text']}{threshold}", WIDTH, subsequent_indent=indented

@@ -54,7 +54,7 @@ attributes:
     description: Has nothing to show.
     support: none
 notes:
-  - A member of C(pg_monitor) sees everything that a superuser does. An account without it sees its own sessions only.
+  - The account has to be a member of C(pg_monitor), which sees everything that a superuser does, and to be let into each database.
   - Run as root on the server's host, it logs in over the socket as the operating system's account O(login_user), and can read certificates and
     the log. What could not be looked at is in RV(health.unknown).
   - With O(login_host) the server is taken for one of another host, and nothing is asked of this one.
