@@ -63,7 +63,8 @@ SELECT json_build_object(
   'prepared', (SELECT coalesce(json_agg(json_build_object('gid', gid, 'database', database, 'owner', owner,
       'age', extract(epoch FROM clock_timestamp() - prepared)) ORDER BY prepared), '[]') FROM pg_prepared_xacts),
   'databases', (SELECT coalesce(json_agg(json_build_object('name', d.datname, 'connects', d.datallowconn, 'template', d.datistemplate,
-      'limit', d.datconnlimit, 'bytes', pg_database_size(d.oid), 'freeze_age', age(d.datfrozenxid), 'multixact_age', mxid_age(d.datminmxid), 'collation', d.datcollversion,
+      'limit', d.datconnlimit, 'bytes', pg_database_size(d.oid), 'freeze_age', age(d.datfrozenxid),
+      'multixact_age', mxid_age(d.datminmxid), 'collation', d.datcollversion,
       'collation_actual', pg_database_collation_actual_version(d.oid), 'commits', s.xact_commit, 'rollbacks', s.xact_rollback,
       'blocks_read', s.blks_read, 'blocks_hit', s.blks_hit, 'deadlocks', s.deadlocks, 'temp_bytes', s.temp_bytes,
       'conflicts', s.conflicts, 'checksum_failures', s.checksum_failures, 'reset', extract(epoch FROM s.stats_reset)) ORDER BY d.datname), '[]')

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import private_pair
 import psycopg
 import pytest
 import support
@@ -244,10 +245,26 @@ def test_a_member_of_pg_monitor_sees_the_same_but_where_it_is_not_let_in(server:
 def test_who_may_not_look_is_told_what_it_lacks(server: Place) -> None:
     run(server, "CREATE ROLE stranger LOGIN PASSWORD 'strange'")
     try:
-        with pytest.raises(StewardError, match="permission denied .*: make the account a member of pg_monitor"):
+        with pytest.raises(StewardError, match=r"permission denied .*: make the account a member of pg_monitor"):
             facts(replace(server, user="stranger", password="strange"))
     finally:
         run(server, "DROP ROLE stranger")
+
+
+def test_a_pair_is_healthy_until_its_standby_is_lost() -> None:
+    off = [("autovacuum_off", "")]  # private clusters have it so
+    with private_pair.pair(support.LOCAL_MAJOR) as (primary, standby):
+        private_pair.caught_up(primary, standby)
+        until(primary, off)
+        until(standby, off)
+        assert [one["state"] for one in facts(primary)["followers"]] == ["streaming"]
+        told = facts(standby)
+        assert (told["role"], told["receiver"]["status"], told["replay"]["bytes"]) == ("standby", "streaming", 0)
+        run(standby, "SELECT pg_wal_replay_pause()")
+        until(standby, [*off, ("replay_paused", "")])
+        run(standby, "SELECT pg_wal_replay_resume()")
+        run(standby, "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+        until(standby, [*off, ("not_streaming", "")])
 
 
 def test_what_is_planted_in_a_database_is_never_called(server: Place) -> None:
