@@ -15,6 +15,9 @@ QUERY_LENGTH = 400  # characters that are fetched; what is shown is shorter
 
 # What later major versions have and earlier ones do not: name -> (first version, expression, expression before it).
 SINCE: Mapping[str, tuple[int, str, str]] = {
+    "wait_began": (14, "(SELECT min(l.waitstart) FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted)", "NULL::timestamptz"),
+    "collation": (15, "d.datcollversion", "NULL::text"),
+    "collation_actual": (15, "pg_database_collation_actual_version(d.oid)", "NULL::text"),
     "slot_synced": (17, "s.synced", "false"),
     "slot_inactive_since": (17, "extract(epoch FROM s.inactive_since)", "NULL"),
     "slot_invalidation": (17, "s.invalidation_reason", "NULL::text"),
@@ -35,8 +38,7 @@ blockers AS (SELECT DISTINCT unnest(blocked_by) AS pid FROM activity),
 shown AS (
   SELECT a.*, extract(epoch FROM clock_timestamp() - a.xact_start) AS transaction_age,
     extract(epoch FROM clock_timestamp() - a.query_start) AS query_age, extract(epoch FROM clock_timestamp() - a.state_change) AS state_age,
-    CASE WHEN blocked_by <> '{{}}' THEN extract(epoch FROM clock_timestamp() - coalesce(
-      (SELECT min(l.waitstart) FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted), a.query_start)) END AS waiting
+    CASE WHEN blocked_by <> '{{}}' THEN extract(epoch FROM clock_timestamp() - coalesce({wait_began}, a.query_start)) END AS waiting
   FROM activity a WHERE a.blocked_by <> '{{}}' OR a.pid IN (SELECT pid FROM blockers)
     OR (a.backend_type = 'client backend' AND (a.xact_start IS NOT NULL OR a.state = 'active'))),
 told AS (
@@ -64,8 +66,8 @@ SELECT json_build_object(
       'age', extract(epoch FROM clock_timestamp() - prepared)) ORDER BY prepared), '[]') FROM pg_prepared_xacts),
   'databases', (SELECT coalesce(json_agg(json_build_object('name', d.datname, 'connects', d.datallowconn, 'template', d.datistemplate,
       'limit', d.datconnlimit, 'bytes', pg_database_size(d.oid), 'freeze_age', age(d.datfrozenxid),
-      'multixact_age', mxid_age(d.datminmxid), 'collation', d.datcollversion,
-      'collation_actual', pg_database_collation_actual_version(d.oid), 'commits', s.xact_commit, 'rollbacks', s.xact_rollback,
+      'multixact_age', mxid_age(d.datminmxid), 'collation', {collation},
+      'collation_actual', {collation_actual}, 'commits', s.xact_commit, 'rollbacks', s.xact_rollback,
       'blocks_read', s.blks_read, 'blocks_hit', s.blks_hit, 'deadlocks', s.deadlocks, 'temp_bytes', s.temp_bytes,
       'conflicts', s.conflicts, 'checksum_failures', s.checksum_failures, 'reset', extract(epoch FROM s.stats_reset)) ORDER BY d.datname), '[]')
     FROM pg_database d LEFT JOIN pg_stat_database s ON s.datid = d.oid),

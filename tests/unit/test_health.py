@@ -283,10 +283,12 @@ def test_autovacuum_is_no_long_query_and_templates_are_no_databases() -> None:
     assert [one["name"] for one in told["databases"]] == ["shop"]
 
 
-@pytest.mark.parametrize("major", [15, 16, 17, 18])
+@pytest.mark.parametrize("major", [13, 14, 15, 16, 17, 18])
 def test_each_version_is_asked_for_what_it_has(major: int) -> None:
     server, within = _health_queries.server(major), _health_queries.database(major)
     assert ("s.inactive_since" in server) == (major >= 17)
+    assert ("datcollversion" in server) == (major >= 15)
+    assert ("l.waitstart" in server) == (major >= 14)
     assert ("pg_stat_checkpointer" in server) == (major >= 17)
     assert ("pg_stat_get_lastscan" in within) == (major >= 16)
     # Nothing that waits for a lock of a table, or reads its files.
