@@ -94,8 +94,9 @@ def _connections(facts: Facts, limits: Limits) -> Iterator[Finding]:
 
 def _transactions(facts: Facts, limits: Limits) -> Iterator[Finding]:
     longest, query = facts["longest_transaction"], facts["longest_query"]
-    idle = {one["pid"] for one in facts["idle_in_transaction"]}
-    if longest and longest["pid"] not in idle:
+    limit = limits["idle_in_transaction"]
+    told = {one["pid"] for one in facts["idle_in_transaction"] if limit.judge(one["state_age"])}
+    if longest and longest["pid"] not in told:
         yield from judged(
             limits,
             "transaction",

@@ -51,6 +51,7 @@ TOLD = [
     ({"sessions": [session(1, query_age=301.0)]}, "long_query", "warning", "shop"),
     ({"sessions": [session(1, state="idle in transaction", state_age=61.0, transaction_age=9999.0)]}, "idle_in_transaction", "warning", "shop"),
     ({"sessions": [session(1, state="idle in transaction (aborted)", state_age=601.0)]}, "idle_in_transaction", "critical", "shop"),
+    ({"sessions": [session(1, state="idle in transaction", state_age=1.0, transaction_age=9999.0)]}, "long_transaction", "critical", "shop"),
     ({"prepared": [{"gid": "x", "database": "shop", "owner": "o", "age": 301.0}]}, "prepared_transaction", "warning", "shop"),
     ({"sessions": [session(1), waits(2, 1, seconds=6.0)]}, "blocked", "warning", "shop"),
     ({"sessions": [session(1), waits(2, 1, seconds=1.0), waits(3, 2, seconds=61.0)]}, "blocked", "critical", "shop"),
