@@ -11,7 +11,7 @@ import os
 import pwd
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,14 +62,18 @@ def read(
         raw = _one(connection, _health_queries.server(major))
         here = connection.info.dbname
         wanted = _wanted(raw["databases"], databases, unknown)
-        inside, statements = {}, None
+        inside: dict[str, Facts] = {}
+        statements = None
         for name in sorted(wanted, key=lambda one: one != here):
             try:
-                if name == here:
-                    inside[name], statements = _inside(connection, major, statements)
-                else:
-                    with connect(replace(place, database=name), APPLICATION) as other:
-                        inside[name], statements = _inside(other, major, statements)
+                with (
+                    nullcontext(connection)
+                    if name == here
+                    else connect(replace(place, database=name), APPLICATION) as one
+                ):
+                    inside[name] = _one(one, _health_queries.database(major))
+                    view = _statements_view(inside[name]) if raw["counts_statements"] and statements is None else None
+                    statements = _one(one, _health_queries.statements(view)) if view else statements
             except StewardError as error:
                 unknown.append({"what": f"database {name}", "reason": str(error)})
     facts = shaped(raw, inside, statements, secrets_of(place))
@@ -116,18 +120,12 @@ def _wanted(known: Sequence[Mapping[str, Any]], asked: Sequence[str], unknown: l
     return [name for name in there if not asked or name in asked]
 
 
-def _inside(connection: psycopg.Connection[Any], major: int, statements: Any) -> tuple[Facts, Any]:
-    """Return what is known inside a database, and the slow statements of the server, which the first one that has the view tells."""
-    found = _one(connection, _health_queries.database(major))
-    extension = (found["extensions"] or {}).get("pg_stat_statements")
-    if statements is None and extension and number(extension["version"]) >= _health_queries.STATEMENTS_SINCE:
-        try:
-            statements = _one(
-                connection, _health_queries.statements(f"{identifier(extension['schema'])}.pg_stat_statements")
-            )
-        except StewardError:  # in the database, and not loaded by the server
-            statements = None
-    return found, statements
+def _statements_view(inside: Mapping[str, Any]) -> str | None:
+    """Return the name of the view of statements, which counts those of the whole server, where a database has it."""
+    extension = (inside["extensions"] or {}).get("pg_stat_statements")
+    if not extension or number(extension["version"]) < _health_queries.STATEMENTS_SINCE:
+        return None
+    return f"{identifier(extension['schema'])}.pg_stat_statements"
 
 
 def shaped(raw: Mapping[str, Any], inside: Mapping[str, Facts], statements: Any, secrets: Iterable[str] = ()) -> Facts:

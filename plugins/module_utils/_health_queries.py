@@ -53,6 +53,7 @@ SELECT json_build_object(
      'max_connections', 'max_slot_wal_keep_size', 'port', 'reserved_connections', 'ssl', 'ssl_ca_file', 'ssl_cert_file',
      'superuser_reserved_connections', 'synchronous_standby_names', 'wal_segment_size')),
   'log_file', CASE WHEN current_setting('logging_collector') = 'on' THEN pg_current_logfile('stderr') END,
+  'counts_statements', current_setting('pg_stat_statements.max', true) IS NOT NULL,
   'pending_restart', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM pg_settings WHERE pending_restart),
   'backends', (SELECT coalesce(json_agg(json_build_object('type', backend_type, 'state', state, 'database', datname, 'user', usename,
       'count', count) ORDER BY count DESC), '[]') FROM (SELECT backend_type, state, datname, usename, count(*) FROM activity

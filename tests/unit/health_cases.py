@@ -34,6 +34,7 @@ def raw(**changes: Any) -> dict[str, Any]:
         "superuser": True,
         "settings": {**settings, **changes.pop("settings", {})},
         "log_file": None,
+        "counts_statements": True,
         "pending_restart": [],
         "backends": [
             {"type": "client backend", "state": "idle", "database": "shop", "user": "shop_app", "count": 10},
