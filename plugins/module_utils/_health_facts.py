@@ -143,7 +143,6 @@ def shaped(raw: Mapping[str, Any], inside: Mapping[str, Facts], statements: Any,
         "role": "standby" if raw["standby"] else "primary",
         "started": raw["started"],
         "settings": settings,
-        "log_file": raw["log_file"],
         "pending_restart": raw["pending_restart"],
         "connections": connections(raw["backends"], settings, raw["databases"]),
         "longest_transaction": _longest(sessions, "transaction_age"),
@@ -258,7 +257,12 @@ def host(
     return {
         "disks": disks(_places(data_directory, facts["tablespaces"])),
         "certificates": _read_certificates(_certificate_paths(settings, certificates), unknown),
-        "log": _log(_log_path(log_file, facts, process), settings.get("log_timezone") or "UTC", facts["at"], unknown),
+        "log": _log(
+            _log_path(log_file, data_directory or "", process),
+            settings.get("log_timezone") or "UTC",
+            facts["at"],
+            unknown,
+        ),
         "drills": _drills(unknown),
     }
 
@@ -329,17 +333,29 @@ def _read_certificates(paths: Iterable[Path], unknown: list[Facts]) -> list[Fact
     return found
 
 
-def _log_path(given: str | None, facts: Mapping[str, Any], process: int | None) -> Path | None:
-    """Return where the server writes its log: what is named, what the server says, or what its standard error is."""
+def _log_path(given: str | None, data_directory: str, process: int | None) -> Path | None:
+    """Return where the server writes its log: what is named, what its collector says, what its standard error is, or where Debian has it."""
     if given:
         return Path(given)
-    if facts["log_file"]:
-        return Path(str(facts["settings"].get("data_directory") or "/"), str(facts["log_file"]))
+    try:
+        collected = dict(
+            line.split(" ", 1) for line in Path(data_directory, "current_logfiles").read_text().splitlines()
+        )
+        return Path(data_directory, collected["stderr"])
+    except (OSError, ValueError, KeyError):
+        pass  # no collector, or one that writes another format
     try:
         path = Path(os.readlink(f"/proc/{process}/fd/2"))  # noqa: PTH115 - a pipe's name is no path
     except OSError:
-        return None
-    return path if path.is_absolute() and path.is_file() else None
+        path = Path()
+    return path if path.is_absolute() and path.is_file() else _debian_log(data_directory)
+
+
+def _debian_log(data_directory: str) -> Path | None:
+    """Return where Debian's packages have the log of an instance, whose process may not be looked at in some containers."""
+    *_base, version, instance = ("", "", *Path(data_directory).parts)
+    path = Path(f"/var/log/postgresql/postgresql-{version}-{instance}.log")
+    return path if path.is_file() else None
 
 
 def _log(path: Path | None, zone: str, now: float, unknown: list[Facts]) -> Facts | None:

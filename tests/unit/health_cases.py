@@ -33,7 +33,6 @@ def raw(**changes: Any) -> dict[str, Any]:
         "loaded": NOW - DAY,
         "superuser": True,
         "settings": {**settings, **changes.pop("settings", {})},
-        "log_file": None,
         "counts_statements": True,
         "pending_restart": [],
         "backends": [

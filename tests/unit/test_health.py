@@ -401,6 +401,15 @@ def test_the_end_of_a_file_begins_with_a_whole_line(tmp_path: Path) -> None:
     assert _health_log.tail(path) == ["first", "second", "third"]
 
 
+def test_the_log_is_where_the_collector_says(tmp_path: Path) -> None:
+    assert _health_facts._log_path("/some/log", str(tmp_path), None) == Path("/some/log")
+    assert _health_facts._log_path(None, str(tmp_path), None) is None
+    (tmp_path / "current_logfiles").write_text("stderr log/postgresql-Sat.log\ncsvlog log/postgresql-Sat.csv\n")
+    assert _health_facts._log_path(None, str(tmp_path), None) == tmp_path / "log" / "postgresql-Sat.log"
+    (tmp_path / "current_logfiles").write_text("csvlog log/postgresql-Sat.csv\n")
+    assert _health_facts._log_path(None, str(tmp_path), None) is None
+
+
 def test_a_disk_that_holds_several_things_is_one(tmp_path: Path) -> None:
     [one] = _health_facts.disks([("data", tmp_path), ("WAL", tmp_path), ("gone", tmp_path / "gone")])
     assert one["holds"] == ["data", "WAL"]
