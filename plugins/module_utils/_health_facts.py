@@ -146,7 +146,9 @@ def shaped(raw: Mapping[str, Any], inside: Mapping[str, Facts], statements: Any,
         "pending_restart": raw["pending_restart"],
         "connections": connections(raw["backends"], settings, raw["databases"]),
         "longest_transaction": _longest(sessions, "transaction_age"),
-        "longest_query": _longest([one for one in sessions if one["state"] == "active"], "query_age"),
+        "longest_query": _longest(
+            [one for one in sessions if one["state"] == "active" and not one["blocked_by"]], "query_age"
+        ),
         "idle_in_transaction": _idle(sessions),
         "prepared_transactions": raw["prepared"],
         "waiting": sum(1 for one in sessions if one["blocked_by"]),

@@ -278,6 +278,11 @@ def test_clients_are_counted_by_what_they_do() -> None:
     assert told["by_user"] == {"shop_app": 12}
 
 
+def test_who_waits_for_a_lock_is_blocked_and_no_long_query() -> None:
+    sessions = [session(1), session(2, blocked_by=[1], waiting=6.0, query_age=6.0)]
+    assert found(facts(raw(sessions=sessions))) == [("blocked", "warning", "shop")]
+
+
 def test_autovacuum_is_no_long_query_and_templates_are_no_databases() -> None:
     told = facts(raw(sessions=[session(1, type="autovacuum worker", query_age=9999.0, transaction_age=9999.0)]))
     assert (told["longest_query"], told["longest_transaction"]) == (None, None)
