@@ -284,11 +284,12 @@ def disks(places: Iterable[tuple[str, Path]]) -> list[Facts]:
             device, room = path.stat().st_dev, os.statvfs(path)
         except OSError:
             continue
+        # What is set aside for root, or by a quota, is nobody's room.
         usable = room.f_blocks - room.f_bfree + room.f_bavail
         entry = {
             "holds": [what],
             "path": str(path),
-            "bytes": room.f_blocks * room.f_frsize,
+            "bytes": usable * room.f_frsize,
             "free_bytes": room.f_bavail * room.f_frsize,
             "free_percent": round(100 * room.f_bavail / usable, 2) if usable else 100.0,
             "free_inodes_percent": round(100 * room.f_favail / room.f_files, 2) if room.f_files else None,
