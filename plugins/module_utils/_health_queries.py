@@ -118,7 +118,7 @@ indexes AS MATERIALIZED (
   SELECT i.oid, i.nspname, i.relname, i.bytes, x.indrelid, x.indisvalid, x.indisunique OR x.indisexclusion AS keeps,
     pg_stat_get_numscans(i.oid) AS scans, pg_stat_get_tuples_returned(i.oid) AS read, pg_stat_get_tuples_fetched(i.oid) AS fetched,
     {index_last_scan} AS last_scan,
-    EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid) AS constrains
+    i.oid IN (SELECT conindid FROM pg_constraint) AS constrains
   FROM relations i JOIN pg_index x ON x.indexrelid = i.oid WHERE i.relkind = 'i' AND i.nspname NOT IN ('pg_toast')),
 own_tables AS MATERIALIZED (SELECT * FROM tables WHERE nspname NOT IN ('pg_catalog', 'information_schema')),
 own_indexes AS MATERIALIZED (
