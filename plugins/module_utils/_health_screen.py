@@ -145,12 +145,16 @@ def _schema(schema: Document | None) -> str:
         if not drift
         else ", not compared"
         if drift["clean"] is None
-        else f", {len(drift['differences'])} differences"
+        else f", {_many(drift['differences'])}"
         if drift["differences"]
         else ", clean"
     )
     pending = f" ({len(schema['pending'])} pending)" if schema["pending"] else ""
     return f"{schema['state']}{pending}{differs}"
+
+
+def _many(differences: Sequence[Document]) -> str:
+    return f"{len(differences)} difference{'s' * (len(differences) != 1)}"
 
 
 def _kept(document: Document) -> Iterator[str]:
@@ -199,7 +203,7 @@ def _findings(found: Sequence[Document]) -> Iterator[str]:
 
 
 def _finding(one: Document) -> Iterator[str]:
-    threshold = "" if one["threshold"] is None or one["unit"] is None else f" [{_limit(one)}]"
+    threshold = "" if not one["threshold"] or one["unit"] is None else f" [{_limit(one)}]"
     where = f"{one['host']}: " if one["host"] else ""
     indented = " " * 10
     yield from textwrap.wrap(
