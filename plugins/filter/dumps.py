@@ -10,6 +10,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_host impo
     files,
     findings,
     key_text,
+    to_look_at,
 )
 
 
@@ -23,4 +24,5 @@ class FilterModule:
             "dumps_files": files,
             "dumps_findings": findings,
             "dumps_keys": key_text,
+            "dumps_stores": to_look_at,
         }

@@ -9,6 +9,7 @@ from typing import Any
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_config as config
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_crypt as crypt
 from ansible_collections.pgsteward.postgres.plugins.module_utils._drill_host import timer, unit
+from ansible_collections.pgsteward.postgres.plugins.module_utils._dump_target import OPTIONS
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 
 LIBRARY = "/usr/local/lib/pgsteward/python"
@@ -67,6 +68,17 @@ def stores(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {**_bare(store), **({"encryption_key_file": KEY_FILE} if keyed and store.get("encrypted", True) else {})}
         for store in inputs["stores"]
+    ]
+
+
+def to_look_at(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the stores by `name`, each as the modules take a `store`, for those who want to see what is in them."""
+    return [
+        {
+            "name": config.store_name(store),
+            "store": {key: value for key, value in store.items() if key in OPTIONS and value is not None},
+        }
+        for store in stores(inputs)
     ]
 
 

@@ -70,6 +70,17 @@ def test_configuration(keys: list[str], stores: list[dict[str, Any]], keyed: lis
     assert KEY not in json.dumps(held)
 
 
+def test_those_who_look_into_a_store_get_what_modules_take() -> None:
+    stores = [
+        {"name": "nas", "path": "/srv", "retention": {"days": 9}, "region": None},
+        {"bucket": "b", "prefix": "p", "encrypted": False},
+    ]
+    assert host.to_look_at({**INPUTS, "encryption_keys": [KEY], "stores": stores}) == [
+        {"name": "nas", "store": {"path": "/srv", "encryption_key_file": host.KEY_FILE}},
+        {"name": "s3://b/p", "store": {"bucket": "b", "prefix": "p"}},
+    ]
+
+
 def test_keys() -> None:
     assert host.key_text({**INPUTS, "encryption_keys": [KEY, "x"]}) == f"{KEY}\nx\n"
 
