@@ -380,35 +380,41 @@ def _uuids(_kind: Kind, _rules: Rules) -> Conversion:
             return str(UUID(value.strip("{}")))
         raise RefusedError("is no UUID")
 
-    return Conversion(one, _checked(_UUIDS, None, one))
+    return Conversion(one, _shaped(["00000000-0000-0000-0000-000000000000"], None, one))
 
 
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{12}\}?")
-_UUIDS = re.compile(r"(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\x1f)*")
 
 
-def _checked(
-    pattern: re.Pattern[str], parse: Callable[[str], Any] | None, one: One, change: Callable[[str], str] | None = None
+# What the digits of an ASCII text become, so that texts of one shape are equal.
+_SHAPE = bytes.maketrans(b"123456789abcdef", b"0" * 15)
+
+
+def _shaped(
+    shapes: Sequence[str], parse: Callable[[str], Any] | None, one: One, change: Callable[[str], str] | None = None
 ) -> Many:
-    """Return the conversion of a chunk of texts of one form; of anything else, that of each value.
+    """Return the conversion of a chunk of texts that all have one of the shapes; of anything else, that of each value.
 
-    change: takes the texts, each with the separator behind it, and gives them as the server prints them.
+    shapes: with 0 for every digit. parse: raises ValueError. change: takes the texts, each with the separator behind it, and gives
+    them as the server prints them.
     """
+    lines = {shape: (shape + SEPARATOR).encode() for shape in shapes}
 
     def many(values: Sequence[Any]) -> list[str | None]:
         present = _present(values)
         if set(map(type, present)) != {str}:
             return _each(one)(values)
         joined = SEPARATOR.join(present) + SEPARATOR
-        if not pattern.fullmatch(joined):
+        shape = present[0].encode(errors="replace").translate(_SHAPE).decode()
+        line = lines.get(shape)
+        if line is None or not joined.isascii() or joined.encode().translate(_SHAPE) != line * len(present):
             return _each(one)(values)
-        if parse:
-            try:
-                for _parsed in map(parse, present):
-                    pass
-            except ValueError:
-                raise UnusualError from None
-        texts = (change(joined) if change else joined).split(SEPARATOR)[:-1]
+        try:
+            for _parsed in map(parse, present) if parse else ():
+                pass
+        except ValueError:
+            raise UnusualError from None
+        texts = change(joined).split(SEPARATOR)[:-1] if change else present
         if present is values:
             return list(texts)
         rest = iter(texts)
@@ -478,9 +484,7 @@ _STAMP = re.compile(
     r"(?:[ Tt](?P<hour>[0-9]{2}:[0-9]{2})(?P<second>:[0-9]{2})?(?:\.(?P<fraction>[0-9]{1,18}))? ?" + _ZONED + r")?"
 )
 _TIME = re.compile(r"(?P<hour>[0-9]{2}:[0-9]{2})(?P<second>:[0-9]{2})?(?:\.(?P<fraction>[0-9]{1,18}))?")
-_DAYS = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}\x1f)*")
-_STAMPS = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?\x1f)*")
-_ZEROS = re.compile(r"(\.[0-9]*?)0+(?=\x1f)")
+_STAMPS = [f"0000-00-00{mark}00:00:00{rest}" for mark in " T" for rest in ("", ".000000")]
 _NUMERIC = re.compile(r"-?[0-9]+(?:\.[0-9]*)?")
 
 
@@ -589,13 +593,15 @@ def _stamps(kind: Kind, rules: Rules) -> Conversion:
     def printed(joined: str) -> str:
         joined = joined.replace("T", " ")
         if "." in joined:
-            joined = _ZEROS.sub(r"\1", joined).replace(f".{SEPARATOR}", SEPARATOR)
+            while f"0{SEPARATOR}" in joined:  # all have six digits behind the point
+                joined = joined.replace(f"0{SEPARATOR}", SEPARATOR)
+            joined = joined.replace(f".{SEPARATOR}", SEPARATOR)
         if suffix:
             rules.tally["zone_assumed"] += joined.count(SEPARATOR)
             joined = joined.replace(SEPARATOR, suffix + SEPARATOR)
         return joined
 
-    texts = _checked(_STAMPS, datetime.fromisoformat, one, printed)
+    texts = _shaped(_STAMPS, datetime.fromisoformat, one, printed)
     numbers = _counted(rules.unit, suffix) if rules.unit in ("s", "ms") and utc and kind.limit in (None, 6) else None
 
     def many(values: Sequence[Any]) -> list[str | None]:
@@ -655,7 +661,7 @@ def _dates(_kind: Kind, rules: Rules) -> Conversion:
             raise RefusedError("has a time of day, which a date does not keep")
         return stamp.date().isoformat()
 
-    return Conversion(one, _checked(_DAYS, date.fromisoformat, one))
+    return Conversion(one, _shaped(["0000-00-00"], date.fromisoformat, one))
 
 
 def _times(kind: Kind, _rules: Rules) -> Conversion:
