@@ -26,6 +26,14 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils._import_values 
 
 APPLICATION_NAME = "pgsteward sqlite_import"
 SHOWN = 20  # rejected rows in the result; all of them are in the file
+_NOTES = {
+    "bad_utf8": "texts with bytes that are no UTF-8 were changed",
+    "nul_bytes": "texts with a NUL were changed",
+    "numbers_as_text": "numbers became text",
+    "rounded": "numbers were rounded",
+    "zone_assumed": "times without a zone were taken to be in that of the option timezone",
+    "zone_dropped": "times with a zone were brought to that of the option timezone",
+}
 TABLES = "tables has {!r}: give it the name of a table, or null to leave {} out"
 
 COLUMN_OPTIONS: dict[str, dict[str, Any]] = {
@@ -99,7 +107,13 @@ def run(params: Mapping[str, Any], check: bool, temporary: str) -> dict[str, Any
             Path(params["rejects"]), "".join(json.dumps(item) + "\n" for item in rejects.items), mode=0o600
         )
     seconds = {"look": round(looked - begun, 2), "total": round(time.monotonic() - begun, 2)}
-    return {**_facts(job, params), "changed": _changed(job), "seconds": seconds, "diff": _diff(job)}
+    return {
+        **_facts(job, params),
+        "changed": _changed(job),
+        "seconds": seconds,
+        "diff": _diff(job),
+        "summary": [_line(done, check) for done in job.done.values()],
+    }
 
 
 def _choices(params: Mapping[str, Any]) -> Choices:
@@ -191,6 +205,21 @@ def _table(done: loading.Done) -> dict[str, Any]:
         "changed_values": notes,
         "seconds": round(done.seconds, 2),
     }
+
+
+def _line(done: loading.Done, check: bool) -> str:
+    """Return what became of a table, for people."""
+    verb = "were there already" if done.state == loading.SAME else "would be loaded" if check else "loaded"
+    left = f", {done.rejected} left out" if done.rejected else ""
+    notes = [
+        f"{pair.column.name}: {count} {_NOTES[note]}"
+        for pair in done.load.pairs
+        for note, count in pair.tally.items()
+        if count
+    ]
+    return f"{done.load.source.name} to {done.load.target}: {done.rows} rows {verb}{left}" + "".join(
+        f"; {note}" for note in notes
+    )
 
 
 def _diff(job: Job) -> dict[str, str]:

@@ -235,6 +235,12 @@ rejects:
   returned: when rows were left out
   type: str
   sample: /srv/old/faces.rejected.jsonl
+summary:
+  description: A line for each table, for people.
+  returned: success
+  type: list
+  elements: str
+  sample: ['faces to public.face_embeddings: 3400 rows loaded, 2 left out']
 sequences:
   description: Counters that were set to follow the rows.
   returned: success
