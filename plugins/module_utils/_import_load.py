@@ -87,13 +87,38 @@ def rehearse(job: Job) -> None:
         states = _states(job)
         _refuse_filled(job, states)
     for group in plans.groups(job.loads):
+        _settle(job, group)
         for load in group:
             if states[load.source.name] != SAME or (job.mode == "replace" and OTHER in states.values()):
                 _record(job, load, "loaded", _passed(job, load))
 
 
+def _settle(job: Job, group: Sequence[Load]) -> None:
+    """Find out which rows refer to rows that are refused only later, in the same table or in one of a ring."""
+    names = [load.source.name for load in group]
+    inside = [bar for bar in job.bars if bar.child.source.name in names and bar.parent.source.name in names]
+    if not inside or not job.rejects.limit:
+        return
+    known = -1
+    while known != (known := sum(len(bar.missing) for bar in inside)):
+        for load in group:
+            size = job.sizes[load.source.name]
+            for _texts in stream.converted(job.file, load, size, job.bars, Rejects(job.rejects.limit)):
+                pass
+
+
+def _forget(load: Load) -> None:
+    """Count what is changed of values from the start: a table may be read more than once."""
+    for pair in load.pairs:
+        pair.tally.clear()
+
+
 def _states(job: Job) -> dict[str, str]:
-    return {load.source.name: _state(job, load) for group in plans.groups(job.loads) for load in group}
+    states = {}
+    for group in plans.groups(job.loads):
+        _settle(job, group)
+        states.update({load.source.name: _state(job, load) for load in group})
+    return states
 
 
 def _state(job: Job, load: Load) -> str:
@@ -132,6 +157,7 @@ def _compared(load: Load) -> list[proof.Compared]:
 
 def _passed(job: Job, load: Load) -> Sums:
     """Read and convert a table, and return its checksums."""
+    _forget(load)
     sums = _sums(job, load)
     for texts in stream.converted(job.file, load, job.sizes[load.source.name], job.bars, job.rejects):
         sums.add(texts)
@@ -230,6 +256,7 @@ def _emptied(job: Job) -> dict[str, str]:
 
 def _load_group(job: Job, group: Sequence[Load]) -> None:
     """Load tables within a transaction; those that refer to each other hold their keys until all are there."""
+    _settle(job, group)
     crossing = plans.crossing(group)
     for table, key in crossing:
         if not key.deferrable:
@@ -247,6 +274,7 @@ def _load_group(job: Job, group: Sequence[Load]) -> None:
 
 def _load(job: Job, load: Load) -> None:
     begun, kept = time.monotonic(), len(job.rejects.items)
+    _forget(load)
     sums = _sums(job, load)
     size = job.sizes[load.source.name]
     columns = ", ".join(identifier(pair.column.name) for pair in load.pairs)

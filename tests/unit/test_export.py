@@ -34,8 +34,10 @@ FACES = Table(
         (PERSONS, 'CREATE TABLE "persons" ("id" INTEGER PRIMARY KEY, "name" TEXT NOT NULL)'),
         (
             FACES,
-            'CREATE TABLE "fa""ces" ("a" INTEGER NOT NULL, "b" TEXT NOT NULL, "person_id" INTEGER, "data" BLOB, PRIMARY KEY ("a", "b"), '
-            + 'FOREIGN KEY ("person_id") REFERENCES "persons" ("id"))',
+            (
+                'CREATE TABLE "fa""ces" ("a" INTEGER NOT NULL, "b" TEXT NOT NULL, "person_id" INTEGER, "data" BLOB,'
+                ' PRIMARY KEY ("a", "b"), FOREIGN KEY ("person_id") REFERENCES "persons" ("id"))'
+            ),
         ),
     ],
 )
