@@ -64,15 +64,20 @@ def run(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
     with contextlib.closing(_connection.connect(place, APPLICATION_NAME)) as connection, _reading(connection, place):
         there = target.read(connection, params["schema"])
         tables = chosen(there, params["tables"], params["schema"])
+        files = [str(path / f"{table.name}.jsonl") for table in tables] if params["format"] == "jsonl" else [str(path)]
         if check:
             rows = {str(table): _count(connection, table) for table in tables}
-            return {"changed": not path.exists(), "rows": rows, "files": [], "seconds": 0.0}
+            return {
+                "changed": not all(Path(name).exists() for name in files),
+                "rows": rows,
+                "files": files,
+                "seconds": 0.0,
+            }
         if params["format"] == "jsonl":
             written = [_to_lines(connection, table, path / f"{table.name}.jsonl") for table in tables]
         else:
             written = _to_sqlite(connection, tables, path)
         rows = {str(table): count for table, (count, _changed) in zip(tables, written, strict=True)}
-    files = [str(path / f"{table.name}.jsonl") for table in tables] if params["format"] == "jsonl" else [str(path)]
     return {
         "changed": any(changed for _count, changed in written),
         "rows": rows,
@@ -123,7 +128,7 @@ def _reading(connection: psycopg.Connection[Any], place: Place) -> Iterator[None
 
 
 def _count(connection: psycopg.Connection[Any], table: Table) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {table.sql}".encode()).fetchone()  # noqa: S608
+    row = connection.execute(f"SELECT count(*) FROM {table.rows}".encode()).fetchone()  # noqa: S608
     return int(row[0]) if row else 0
 
 
@@ -155,7 +160,7 @@ def _partial(path: Path) -> Iterator[tuple[Path, Callable[[], bool]]]:
 
 def _to_lines(connection: psycopg.Connection[Any], table: Table, path: Path) -> tuple[int, bool]:
     """Write a table as one JSON object a line; return its rows, and whether the file changed."""
-    rows = f"SELECT row_to_json(t) FROM (SELECT * FROM {table.sql}{_ordered(table)}) AS t"  # noqa: S608
+    rows = f"SELECT row_to_json(t) FROM (SELECT * FROM {table.rows}{_ordered(table)}) AS t"  # noqa: S608
     # JSON has no control characters, so this form of CSV leaves every line as it is.
     statement = f"COPY ({rows}) TO STDOUT (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
     count = 0
@@ -191,7 +196,7 @@ def _to_sqlite(connection: psycopg.Connection[Any], tables: Sequence[Table], pat
 def _fill(connection: psycopg.Connection[Any], file: sqlite3.Connection, table: Table, tables: Sequence[Table]) -> int:
     file.execute(definition(table, tables))
     columns = ", ".join(identifier(column.name) for column in table.columns)
-    statement = f"COPY (SELECT {columns} FROM {table.sql}{_ordered(table)}) TO STDOUT (FORMAT text)"  # noqa: S608
+    statement = f"COPY (SELECT {columns} FROM {table.rows}{_ordered(table)}) TO STDOUT (FORMAT text)"  # noqa: S608
     insert = f"INSERT INTO {identifier(table.name)} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608
     readers = [reader(column) for column in table.columns]
     with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:

@@ -123,10 +123,9 @@ def _states(job: Job) -> dict[str, str]:
 
 def _state(job: Job, load: Load) -> str:
     """Say whether a table is empty, or holds just what the file does, or something else."""
-    sql = load.target.sql
     if not _filled(job, load):
         return EMPTY
-    there = job.rows(f"SELECT count(*) FROM {sql}")[0][0]  # noqa: S608
+    there = job.rows(f"SELECT count(*) FROM {load.target.rows}")[0][0]  # noqa: S608
     rows = source.count(job.file, load.source)
     if not rows - job.rejects.limit <= there <= rows:
         return OTHER
@@ -167,7 +166,7 @@ def _passed(job: Job, load: Load) -> Sums:
 def _found(job: Job, load: Load, which: str) -> tuple[int, list[str]]:
     """Return the rows and the checksums of what is in the database."""
     size = job.sizes[load.source.name]
-    [(rows, *sums)] = job.rows(proof.query(load.target.sql, _compared(load), load.ordered, size, which))
+    [(rows, *sums)] = job.rows(proof.query(load.target.rows, _compared(load), load.ordered, size, which))
     return int(rows), sums
 
 
@@ -192,7 +191,7 @@ def excuse(connection: psycopg.Connection[Any], bars: Sequence[Bar]) -> None:
             continue
         names = ", ".join(f"concat({identifier(name)})" for name in bar.key.referenced)
         wanted = ", ".join("(" + ", ".join(map(literal, values)) + ")" for values in bar.missing)
-        query = f"SELECT {names} FROM {bar.parent.target.sql} WHERE ({names}) IN ({wanted})"  # noqa: S608
+        query = f"SELECT {names} FROM {bar.parent.target.rows} WHERE ({names}) IN ({wanted})"  # noqa: S608
         found = connection.execute(query.encode(errors="replace"))
         bar.missing -= set(found.fetchall())
 
@@ -234,7 +233,7 @@ def _refuse_meanwhile(job: Job, loads: Sequence[Load]) -> None:
 
 
 def _filled(job: Job, load: Load) -> bool:
-    return bool(job.rows(f"SELECT EXISTS (SELECT FROM {load.target.sql})")[0][0])  # noqa: S608
+    return bool(job.rows(f"SELECT EXISTS (SELECT FROM {load.target.rows})")[0][0])  # noqa: S608
 
 
 def _lock(job: Job, loads: Sequence[Load]) -> None:
@@ -336,7 +335,7 @@ def _advance(job: Job, loads: Sequence[Load]) -> None:
             name = pair.column.sequence
             if name is None:
                 continue
-            [(greatest,)] = job.rows(f"SELECT max({identifier(pair.column.name)}) FROM {load.target.sql}")  # noqa: S608
+            [(greatest,)] = job.rows(f"SELECT max({identifier(pair.column.name)}) FROM {load.target.rows}")  # noqa: S608
             [(last, called)] = job.rows(f"SELECT last_value, is_called FROM {name}")  # noqa: S608
             remembered = load.source.highest if pair.name == load.source.rowid else None
             wanted = max((number for number in (greatest, remembered) if number is not None), default=0)

@@ -60,9 +60,10 @@ class Table:
         """The name as SQL text."""
         return f"{identifier(self.schema)}.{identifier(self.name)}"
 
-    def column(self, name: str) -> Column:
-        """Return a column by its name. Raises KeyError."""
-        return next(column for column in self.columns if column.name == name)
+    @property
+    def rows(self) -> str:
+        """Its rows as SQL text: those of its partitions, not those of tables that inherit."""
+        return self.sql if self.kind == "p" else f"ONLY {self.sql}"
 
 
 # The search path is pinned, so names without a schema are those of pg_catalog. A domain counts as what it is made of.

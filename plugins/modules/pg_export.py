@@ -43,7 +43,7 @@ extends_documentation_fragment:
   - pgsteward.postgres.connection.url
 attributes:
   check_mode:
-    description: Counts the rows, and writes nothing. Whether a file that is there would change is not known before it is written, and not claimed.
+    description: Counts the rows, and writes nothing. Whether a file that is there would change is not known before it is written.
     support: partial
   diff_mode:
     description: Has nothing to show.

@@ -116,13 +116,8 @@ def test_everything_arrives(made: Database, ask: Ask) -> None:
     )  # fmt: skip
     assert two[:2] == (2, None)
     assert set(two[1:-1]) == {None}
-    assert (three[12], three[13], three[14], three[17], three[18]) == (
-        "sad",
-        UUID(TOKEN),
-        b"",
-        date(2025, 11, 13),
-        (datetime(2025, 1, 1) + timedelta(hours=23, minutes=59, seconds=59.5)).time(),
-    )
+    assert three[12:15] == ("sad", UUID(TOKEN), b"")
+    assert three[17:19] == (date(2025, 11, 13), clock(23, 59, 59, 500000))
     assert made.rows("SELECT id, boss_id FROM users ORDER BY id") == [(1, 2), (2, None)]
     # SQLite gave out 9 once, and nobody gets it again
     assert made.rows("INSERT INTO users (name) VALUES ('new') RETURNING id") == [(10,)]
