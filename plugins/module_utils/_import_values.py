@@ -14,7 +14,7 @@ import math
 import re
 import struct
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -202,7 +202,9 @@ def _floats(kind: Kind, _rules: Rules) -> Conversion:
         if not double:
             return _each(one)(values)
         _types(values, float)
-        return [None if value is None else repr(value) for value in values]
+        return (
+            [None if value is None else repr(value) for value in values] if None in values else list(map(repr, values))
+        )
 
     width = ">d" if double else ">f"
     return Conversion(one, many, proof=lambda text: struct.pack(width, float(text)).hex())
@@ -391,12 +393,14 @@ _SHAPE = bytes.maketrans(b"123456789abcdef", b"0" * 15)
 
 
 def _shaped(
-    shapes: Sequence[str], parse: Callable[[str], Any] | None, one: One, change: Callable[[str], str] | None = None
+    shapes: Sequence[str],
+    parse: Callable[[str], Any] | None,
+    one: One,
+    change: Callable[[Sequence[str]], Sequence[str]] | None = None,
 ) -> Many:
     """Return the conversion of a chunk of texts that all have one of the shapes; of anything else, that of each value.
 
-    shapes: with 0 for every digit. parse: raises ValueError. change: takes the texts, each with the separator behind it, and gives
-    them as the server prints them.
+    shapes: with 0 for every digit. parse: raises ValueError. change: gives the texts as the server prints them.
     """
     lines = {shape: (shape + SEPARATOR).encode() for shape in shapes}
 
@@ -410,11 +414,11 @@ def _shaped(
         if line is None or not joined.isascii() or joined.encode().translate(_SHAPE) != line * len(present):
             return _each(one)(values)
         try:
-            for _parsed in map(parse, present) if parse else ():
-                pass
+            if parse:
+                deque(map(parse, present), maxlen=0)
         except ValueError:
             raise UnusualError from None
-        texts = change(joined).split(SEPARATOR)[:-1] if change else present
+        texts = change(present) if change else present
         if present is values:
             return list(texts)
         rest = iter(texts)
@@ -590,16 +594,18 @@ def _stamps(kind: Kind, rules: Rules) -> Conversion:
             rules.tally["zone_assumed" if zoned else "zone_dropped"] += 1
         return _iso(_kept(stamp, kind)) + suffix
 
-    def printed(joined: str) -> str:
-        joined = joined.replace("T", " ")
-        if "." in joined:
-            while f"0{SEPARATOR}" in joined:  # all have six digits behind the point
-                joined = joined.replace(f"0{SEPARATOR}", SEPARATOR)
-            joined = joined.replace(f".{SEPARATOR}", SEPARATOR)
-        if suffix:
-            rules.tally["zone_assumed"] += joined.count(SEPARATOR)
-            joined = joined.replace(SEPARATOR, suffix + SEPARATOR)
-        return joined
+    def printed(texts: Sequence[str]) -> Sequence[str]:
+        if texts[0][10] == "T":
+            texts = SEPARATOR.join(texts).replace("T", " ").split(SEPARATOR)
+        if len(texts[0]) > 19:  # all have six digits behind the point
+            texts = [text.rstrip("0") for text in texts]
+            joined = SEPARATOR.join(texts) + SEPARATOR
+            if f".{SEPARATOR}" in joined:
+                texts = joined.replace(f".{SEPARATOR}", SEPARATOR).split(SEPARATOR)[:-1]
+        if zoned:
+            rules.tally["zone_assumed"] += len(texts)
+            texts = [text + suffix for text in texts]
+        return texts
 
     texts = _shaped(_STAMPS, datetime.fromisoformat, one, printed)
     numbers = _counted(rules.unit, suffix) if rules.unit in ("s", "ms") and utc and kind.limit in (None, 6) else None
