@@ -48,7 +48,7 @@ EVERYTHING: list[tuple[Any, ...]] = [
     ),
     (2, *([None] * 20)),
     (
-        *(5, 2, -3, "-5", 5, 7, 2, -0.0, 0, "", "", "", "sad", bytes.fromhex(TOKEN.replace("-", "")), b""),
+        *(5, 2, -3, "-5", 5, 7, 2, -2.5e-300, 0, "", "", "", "sad", bytes.fromhex(TOKEN.replace("-", "")), b""),
         *("[1e2]", "5", "2025-11-13 00:00:00", "23:59:59.5", "2025-11-13 09:00:00", "2025-11-13 09:00:00"),
     ),
 ]  # fmt: skip
@@ -156,7 +156,7 @@ def test_what_cannot_arrive_is_named(made: Database, ask: Ask, file: Path, commi
     change(file, "UPDATE everything SET label = 'sechs!' WHERE id = 5")
     with pytest.raises(StewardError) as caught:
         ask(commit=commit)
-    assert "everything.label, row id=5, has 6 characters, and short takes 5: 'sechs!'" in str(caught.value)
+    assert "everything.label, row id=5, has 6 characters, and public.short takes 5: 'sechs!'" in str(caught.value)
     assert counts(made) == ([0, 0, 0] if commit == "all" else [2, 0, 0])
 
 
@@ -276,7 +276,9 @@ def test_there_and_back(made: Database, ask: Ask, tmp_path: Path) -> None:
         other.rows(SCHEMA)
         ignored = [{"table": "everything", "name": "twice", "ignore": True}]
         options = {**DEFAULTS, "url": other.url, "source": str(back), "columns": ignored}
-        assert _import.run(options, False, str(tmp_path))["checksums"] == first["checksums"]
+        there = _import.run(options, False, str(tmp_path))["checksums"]
+        for table, columns in first["checksums"].items():
+            assert there[table] == columns
     finally:
         drop_database(other.name)
 
