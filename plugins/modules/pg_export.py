@@ -28,7 +28,8 @@ options:
     description:
       - V(jsonl) writes a file C(<table>.jsonl) for each table, one object a line, as C(row_to_json) makes it.
       - V(sqlite) writes one SQLite file with a table for each, its primary key, and the foreign keys between them. Numbers with a point that are
-        C(numeric), times, JSON, vectors and whatever SQLite has no type for are texts there, as the server prints them; times with a zone are in UTC, and a zero has no sign.
+        C(numeric), times, JSON, vectors and whatever SQLite has no type for are texts there, as the server prints them; times with a zone
+        are in UTC, and a zero has no sign.
         M(pgsteward.postgres.sqlite_import) reads such a file back to the same rows.
     type: str
     choices: [jsonl, sqlite]

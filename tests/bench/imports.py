@@ -89,7 +89,7 @@ PGLOADER = """
 import json, resource, subprocess, sys, time
 begun = time.perf_counter()
 command = ["pgloader", "--with", "data only", "--with", "truncate", "--with", "batch rows = 10000", "--cast", "type timestamp to timestamp",
-    sys.argv[1], f"postgresql:///{sys.argv[2]}"]
+    sys.argv[1], f"postgresql://postgres@unix:/var/run/postgresql:5432/{sys.argv[2]}"]
 ran = subprocess.run(command, capture_output=True, text=True)
 taken = {"seconds": time.perf_counter() - begun, "kb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss}
 print(json.dumps({**taken, "code": ran.returncode, "said": (ran.stdout + ran.stderr)[-2000:]}))

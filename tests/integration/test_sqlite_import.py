@@ -20,7 +20,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _export, _import
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _catalog, _export, _import
+from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import connect, parse_url
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from support import ROOT, Database, create_database, drop_database
 
@@ -124,6 +125,34 @@ def test_everything_arrives(made: Database, ask: Ask) -> None:
     assert made.rows("INSERT INTO everything (note) VALUES ('new') RETURNING id") == [(6,)]
     [everything] = [table for table in result["tables"] if table["source"] == "everything"]
     assert everything["changed_values"] == {"Seen TZ": {"zone_assumed": 1}}
+
+
+def test_the_schema_stays_as_it_was(made: Database, ask: Ask) -> None:
+    made.rows(
+        "CREATE INDEX plain_idx ON everything (user_id DESC NULLS LAST, note) INCLUDE (small) WHERE big > 0;"
+        "CREATE INDEX document_idx ON everything USING gin (document jsonb_path_ops);"
+        "CREATE INDEX told_idx ON everything (lower(note)); COMMENT ON INDEX told_idx IS 'kept';"
+        "CREATE INDEX measured_idx ON everything ((user_id + 1)); ALTER INDEX measured_idx ALTER COLUMN 1 SET STATISTICS 200;"
+        "ALTER TABLE everything ADD CONSTRAINT told_fkey FOREIGN KEY (small) REFERENCES users ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED;"
+        "COMMENT ON CONSTRAINT told_fkey ON everything IS 'kept'; CREATE INDEX clustered_idx ON everything (big);"
+        "ALTER TABLE everything CLUSTER ON clustered_idx"
+    )
+    before = fingerprint(made)
+    with pytest.raises(StewardError, match="told_fkey"):
+        ask()  # 7 is no user
+    made.rows("ALTER TABLE everything DROP CONSTRAINT told_fkey")
+    for options in ({"check": True}, {}, {"mode": "replace", "confirm": made.name}):
+        before = fingerprint(made)
+        ask(**options)
+        assert fingerprint(made) == before
+    made.rows("SET enable_seqscan = off; SELECT id FROM everything WHERE lower(note) = ''")
+
+
+def fingerprint(database: Database) -> str:
+    """Return the fingerprint of everything that the catalog says of a database's schema."""
+    place = parse_url(database.url)
+    with contextlib.closing(connect(place, "test")) as connection:
+        return str(_catalog.read(connection, place).snapshot.as_dict()["fingerprint"])
 
 
 def test_a_second_run_changes_nothing(made: Database, ask: Ask) -> None:
