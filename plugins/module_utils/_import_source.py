@@ -189,6 +189,11 @@ def extent(connection: sqlite3.Connection, table: Table, columns: Sequence[str])
 def numbers(connection: sqlite3.Connection, table: Table, column: str) -> tuple[float, float] | None:
     """Return the least and the greatest number of a column, also of those kept as text; None when it has none."""
     name = identifier(column)
+    # Most columns have none: a date has a dash in the fifth place, and to see that takes a fraction of the time.
+    other = f"typeof({name}) NOT IN ('text', 'null') OR substr({name}, 5, 1) <> '-'"
+    query = f"SELECT EXISTS (SELECT 1 FROM {identifier(table.name)} WHERE {other})"  # noqa: S608
+    if not connection.execute(query).fetchone()[0]:
+        return None
     number = (
         f"CASE typeof({name}) WHEN 'integer' THEN {name} WHEN 'real' THEN {name} WHEN 'text' THEN"
         f" CASE WHEN {name} GLOB '[0-9-]*' AND substr({name}, 2) NOT GLOB '*[^0-9.]*' THEN CAST({name} AS REAL) END END"
