@@ -128,7 +128,7 @@ options:
     default: all
   lock_timeout:
     description:
-      - How long to wait for the locks on the tables. They keep other writers away until the end; reading goes on.
+      - How long to wait for the locks on the tables. They keep other writers away until the end, and readers too where tables are empty.
     type: str
     default: 5s
 extends_documentation_fragment:
@@ -142,12 +142,13 @@ attributes:
     description: Shows how many rows of the file each table has, before and after.
     support: full
 notes:
-  - Log in as the owner of the tables. Keys between tables that refer to each other are made deferrable for the duration of the transaction, which only
-    the owner may do.
+  - Log in as the owner of the tables. From empty tables their keys to others of the import and their plain indexes are taken off, and put back as they were
+    in the same transaction, once the rows are there. So nobody else reads these tables meanwhile. Keys between tables that have rows and refer to each other
+    are made deferrable until the end of the transaction.
   - Triggers of the tables fire. One that changes what is loaded ends the import, since what is there is not what was sent.
   - Embeddings are taken as packed float32 or float64, as JSON, as C(.npy) and as pickled numpy arrays. Pickles are read by a reader that knows flat
     arrays of floats and nothing else; none is ever run.
-  - Indexes stay while rows are loaded. An IVFFlat index learns its lists from the rows that are there when it is built, so rebuild it afterwards.
+  - An IVFFlat index of an empty table is built from the rows of the file. One of a table that had rows learns nothing from the new ones, so rebuild it.
 requirements:
   - Python 3.11 or later for the interpreter that runs the module
 seealso:
