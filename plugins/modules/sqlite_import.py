@@ -122,7 +122,7 @@ options:
   commit:
     description:
       - V(all) loads everything in one transaction. V(table) commits each table, or each group of tables that refer to one another; after a failure
-        the same import goes on with the rest.
+        the same import goes on with the rest. With O(mode=replace) the former rows are gone from its start on, also when it fails later.
     type: str
     choices: [all, table]
     default: all
