@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -238,7 +239,7 @@ def _freeze(facts: Facts, limits: Limits) -> Iterator[Finding]:
                 name,
                 one["name"],
                 f"the oldest rows of {one['name']} are {one[key]:,} {word} old{where if key == 'freeze_age' else ''}; writing ends at two billion",
-                f"run the playbook maintain (VACUUM FREEZE) on {one['name']}; end old transactions and slots first, they keep it from working",
+                f"end old transactions and slots, which keep rows from being frozen; then {_maintain('freeze', one['name'])}",
             )
 
 
@@ -256,7 +257,8 @@ def _dead_rows(facts: Facts, limits: Limits) -> Iterator[Finding]:
                 "dead_rows",
                 f"{database['name']}.{_named(one)}",
                 f"{one['dead']:,} of the rows of {_named(one)} in {database['name']} are dead ({percent:.0f} %), {when}",
-                "see whether a long transaction, a slot or a prepared transaction keeps them; then run the playbook maintain",
+                "see whether a long transaction, a slot or a prepared transaction keeps them; then "
+                + _maintain("vacuum", database["name"], table=f"{one['schema']}.{one['name']}"),
             )
 
 
@@ -284,7 +286,8 @@ def _indexes(facts: Facts, limits: Limits) -> Iterator[Finding]:
                 WARNING,
                 f"{database['name']}.{_named(one)}",
                 f"the index {_named(one)} on {one['table']} in {database['name']} is invalid: it costs writes and serves no reader",
-                f"run the playbook maintain, which builds {one['name']} again; or drop it and run the playbook migrate where a revision makes it",
+                _maintain("reindex", database["name"], index=f"{one['schema']}.{one['name']}")
+                + "; or drop it and run the playbook migrate where a revision makes it",
             )
         for one in database.get("unused_indexes") or ():
             yield from judged(
@@ -502,8 +505,14 @@ def _server(facts: Facts, _limits: Limits) -> Iterator[Finding]:
                 name,
                 f"{name} was made with collation version {one['collation']}, and the system has {one['collation_actual']}: indexes on"
                 " text may be in the wrong order",
-                f"reindex {name} (playbook maintain), then ALTER DATABASE {name} REFRESH COLLATION VERSION",
+                _maintain("collations", name, repair="true") + ": it builds them again",
             )
+
+
+def _maintain(task: str, database: str, **more: str) -> str:
+    """Return how a task of maintenance is asked for."""
+    inputs = {"task": task, "database": database, **more}
+    return "run the playbook maintain " + " ".join(f"-e {name}={shlex.quote(value)}" for name, value in inputs.items())
 
 
 def _named(one: Facts) -> str:
