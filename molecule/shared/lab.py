@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,7 @@ sys.path.insert(0, str(ROOT / "migrations"))  # the sample data of the five syst
 INVENTORY = Path(os.environ.get("LAB_INVENTORY", ROOT / "inventories" / "lab" / "hosts.yml"))
 CARRIES = {"debian12": 15, "debian13": 17, "debian14": 18}  # image -> PostgreSQL of the distribution
 FULL = os.environ.get("PGSTEWARD_SIZE") == "acceptance"  # every case; CI leaves out repetitions of what takes long
+full_only = pytest.mark.skipif(not FULL, reason="acceptance size")
 
 Case = TypeVar("Case")
 

@@ -114,8 +114,8 @@ def _global(given: Mapping[str, Any]) -> dict[str, str]:
         "archive-async": "y",
         "archive-push-queue-max": str(given["queue_max"]),
         # WAL goes to all repositories in one go. One that does not answer is given up after twenty times io-timeout (seen with 2.55), and until
-        # then the others wait; a backup of theirs must wait longer for its WAL than that.
-        "archive-timeout": "300",
+        # then the others wait. A backup of theirs must wait for the go that is on its way and for the next one, which takes its WAL along.
+        "archive-timeout": "600",
         "io-timeout": "10",
         "compress-type": "zst",
         "lock-path": "/var/spool/pgbackrest/lock",  # not below /tmp, where anybody could have made it before

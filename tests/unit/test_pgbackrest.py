@@ -178,7 +178,7 @@ def test_a_server_that_stops_does_not_wait_long_for_its_archive() -> None:
     text = lines(GIVEN)
     place = text.index("[global:archive-push]")
     assert text[place + 1] == "archive-timeout=20"
-    assert "archive-timeout=300" in text[:place]
+    assert "archive-timeout=600" in text[:place]
     assert "[global:archive-push]" not in lines(changed(here="store", repository_host=True))
 
 

@@ -19,7 +19,6 @@ SERVERS = ("bk1", "bk2")
 HOSTS = (*SERVERS, STORE)
 CONFIG = "/etc/pgbackrest.conf"
 ARCHIVE = "/usr/local/lib/pgsteward/pgbackrest"
-full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -140,7 +139,7 @@ def test_the_playbook_takes_one_now_and_says_what_it_took() -> None:
     assert "pgbackrest_backup_type: weekly is none of full, diff, incr" in wrong.text
 
 
-@full_only
+@lab.full_only
 def test_a_repository_that_is_down_fails_the_run_and_not_the_other_backup() -> None:
     before = {number: backups.labels(number) for number in REPOSITORIES}
     with backups.store_down():
@@ -254,6 +253,7 @@ pgbackrest --config=/tmp/foreign.conf --stanza=foreign stanza-create
 """
 
 
+@lab.full_only
 def test_the_archive_of_another_cluster_is_refused_with_both_identifiers() -> None:
     standby = next(node for node in SERVERS if node != cluster.primary())
     theirs = cluster.on(standby, "runuser", "-u", "postgres", "--", "sh", "-c", FOREIGN).split()[0]
@@ -335,7 +335,7 @@ def test_only_the_names_of_this_stanza_are_let_in() -> None:
     assert "archive" in cluster.on("bk1", *other, "--stanza=lab")
 
 
-@full_only
+@lab.full_only
 def test_archive_and_backups_go_on_after_a_change_of_primary() -> None:
     former = cluster.primary()
     ran = cluster.play("switchover")

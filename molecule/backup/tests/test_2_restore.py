@@ -21,7 +21,6 @@ import restores
 from restores import BASE, BINARIES, PORT, beside, inside, module, plan
 
 POINT = "before the table goes"
-full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
 cluster.LIMIT = 900  # seconds that a restore in place may take, with the standbys that are made anew
 
 WRITE = """
@@ -277,14 +276,14 @@ def test_a_time_that_was_undone_wants_a_decision(written: Written) -> None:
         assert inside(standby(), "SELECT to_regclass('restored') IS NULL") == "t"
 
 
-@full_only
+@lab.full_only
 def test_site_has_nothing_to_do_afterwards() -> None:
     run = plays.play(plays.SITE, host="all")
     assert run.code == 0, run.text
     assert run.changed == 0, run.text
 
 
-@full_only
+@lab.full_only
 def test_a_target_that_is_not_there_puts_everything_back() -> None:
     """It is known only when the WAL has been replayed; the former data are back, and nothing is left of the attempt."""
     node = cluster.primary()
@@ -303,7 +302,7 @@ def test_a_target_that_is_not_there_puts_everything_back() -> None:
     assert kept(node) == []
 
 
-@full_only
+@lab.full_only
 @pytest.mark.parametrize("then", ["back", "promote"])
 def test_a_look_before_it_takes_writes(then: str) -> None:
     node = cluster.primary()
@@ -327,7 +326,7 @@ def test_a_look_before_it_takes_writes(then: str) -> None:
     assert kept(node) == []
 
 
-@full_only
+@lab.full_only
 def test_a_run_that_is_killed_in_the_middle_leaves_what_was_there() -> None:
     """kill -9 on the controller and on the host, while the data come; the server starts with what it had, and a second run ends well."""
     node = cluster.primary()

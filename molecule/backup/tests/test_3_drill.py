@@ -16,7 +16,6 @@ import pytest
 
 DRILL = drills.PHYSICAL
 CONFIG = "/etc/pgsteward/restore_drill.json"
-full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
 cluster.LIMIT = 900
 
 
@@ -103,7 +102,7 @@ def test_a_flipped_byte_in_a_stored_file_is_found_and_named() -> None:
     DRILL.gone(host)
 
 
-@full_only
+@lab.full_only
 def test_a_flipped_byte_in_a_stored_segment_is_found_and_named() -> None:
     """PostgreSQL sees it by the checksum of a record, and waits for a better one."""
     host, node = standby(), cluster.primary()

@@ -19,7 +19,6 @@ REPOSITORY = f"/var/lib/pgbackrest/archive/{backups.STANZA}"
 TLS = "/etc/pgsteward/tls"
 SERVICE = "pgsteward-pgbackrest-server"
 LASTS = {"store down": 150.0 if lab.FULL else 5.0}  # seconds that a fault lasts once it is seen
-full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +181,7 @@ def kill(host: str, pattern: str) -> int:
     return len(found)
 
 
-@full_only
+@lab.full_only
 def test_an_upload_that_is_killed_is_done_again(running: load.Load) -> None:
     """The store is down, so that the upload is surely in the middle of something."""
     node = cluster.primary()
@@ -209,6 +208,7 @@ def test_a_restore_that_is_killed_can_be_done_again() -> None:
         assert "reached" in reached, reached
 
 
+@lab.full_only
 @pytest.mark.usefixtures("running")
 def test_a_disk_that_is_full_in_the_middle_of_a_restore_is_named() -> None:
     """It has the room that was asked for, and then no entry left for another file."""

@@ -23,7 +23,6 @@ MIGRATOR = cluster.OWNER  # has a password and a way in; it owns the database
 CONFIG = "/etc/pgsteward/dumps.json"
 KEPT = lab.ROOT / ".cache" / "scenario_backup"
 PROJECT, EXTRA, REPORTS = KEPT / "shop", KEPT / "migrate.yml", KEPT / "reports"
-full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
 cluster.LIMIT = 900
 
 ENVIRONMENT = """\
@@ -188,7 +187,7 @@ def test_a_failed_migration_names_the_commands_that_bring_the_rows_back() -> Non
         assert cluster.play("restore", then="remove", confirm=backups.STANZA).code == 0
 
 
-@full_only
+@lab.full_only
 def test_a_dump_that_fails_stops_the_migration() -> None:
     revision("r2", "r1", 'op.execute("UPDATE items SET price = 1")', "SELECT 1")
     before, node = state(), cluster.primary()
@@ -204,7 +203,7 @@ def test_a_dump_that_fails_stops_the_migration() -> None:
     assert state() == before
 
 
-@full_only
+@lab.full_only
 def test_a_migration_goes_on_once_a_drill_has_proven_the_backups() -> None:
     revision("r2", "r1", 'op.execute("ALTER TABLE items ADD COLUMN note text")', "ALTER TABLE items DROP COLUMN note")
     node, spoilt = sorted(cluster.followers())[0], "/var/lib/pgsteward/restores/drill"

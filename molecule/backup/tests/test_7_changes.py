@@ -10,7 +10,7 @@ import lab
 import pytest
 import restores
 
-pytestmark = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
+pytestmark = lab.full_only
 cluster.LIMIT = 600
 
 

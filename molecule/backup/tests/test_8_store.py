@@ -24,7 +24,6 @@ SITE = "pgsteward.postgres.site"
 THIRD = 3  # the repository in the bucket with object lock
 PORT = 5441
 ROWS, LATER = 1000, 500  # in the backup, and in the WAL behind it
-full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size: Ceph")
 cluster.LIMIT = 900
 
 
@@ -60,7 +59,7 @@ MAY_NOT: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@full_only
+@lab.full_only
 def test_the_key_of_the_backups_is_for_its_buckets_and_for_nothing_else() -> None:
     own = buckets.own()
     for bucket in (buckets.BACKUPS, buckets.DUMPS, buckets.LOCKED):
@@ -73,7 +72,7 @@ def test_the_key_of_the_backups_is_for_its_buckets_and_for_nothing_else() -> Non
     assert buckets.refusal(own.create_bucket, Bucket="one-more") == "AccessDenied"
 
 
-@full_only
+@lab.full_only
 @pytest.mark.parametrize("whose", ["own", "administrator"])
 def test_the_proof_that_nobody_deletes(whose: str) -> None:
     """By the module, as the runbook has it: the backup's own key is refused by its policy as well, the administrator's by the lock alone."""
@@ -171,7 +170,7 @@ def emptied(kept: Kept) -> Kept:
     return kept
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("emptied")
 def test_not_even_the_administrator_lifts_the_lock() -> None:
     """The policy refuses the backup's own key as well; here it is the lock alone: what is not locked the administrator deletes."""
@@ -187,7 +186,7 @@ def test_not_even_the_administrator_lifts_the_lock() -> None:
     assert buckets.refusal(store.delete_bucket, Bucket=buckets.LOCKED) != ""
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("emptied")
 def test_without_the_time_there_is_nothing_to_restore() -> None:
     ran = cluster.play("restore", beside=PORT, repository=THIRD)
@@ -195,7 +194,7 @@ def test_without_the_time_there_is_nothing_to_restore() -> None:
     assert f"repository {THIRD} has no backup of 'lab' (missing stanza path)" in flat(ran.text), ran.text
 
 
-@full_only
+@lab.full_only
 def test_a_time_wants_its_repository(emptied: Kept) -> None:
     ran = cluster.play("restore", beside=PORT, repository_time=emptied.moment)
     assert ran.code != 0
@@ -213,7 +212,7 @@ def inside(host: str, query: str) -> str:
     return cluster.on(host, *command, "-p", str(PORT), "-XAtq", "-d", cluster.DATABASE, "-c", query)
 
 
-@full_only
+@lab.full_only
 def test_everything_comes_back_beside(emptied: Kept) -> None:
     host = sorted(cluster.followers() or cluster.nodes())[0]
     began = time.monotonic()
@@ -227,7 +226,7 @@ def test_everything_comes_back_beside(emptied: Kept) -> None:
         cluster.play("restore", beside=PORT, on=host, state="absent")
 
 
-@full_only
+@lab.full_only
 def test_the_marks_of_deletion_can_be_taken_away(emptied: Kept) -> None:
     """By the program of the runbook, with the administrator's keys: for versions of pgBackRest that cannot read what was there."""
     assert unmarked("pgbackrest/", emptied.moment) > 0
@@ -257,7 +256,7 @@ def unmarked(prefix: str, since: str) -> int:
     return len(ran.stdout.splitlines())
 
 
-@full_only
+@lab.full_only
 def test_everything_comes_back_in_place(emptied: Kept) -> None:
     node = cluster.primary()
     began = time.monotonic()
@@ -270,7 +269,7 @@ def test_everything_comes_back_in_place(emptied: Kept) -> None:
     cluster.whole()
 
 
-@full_only
+@lab.full_only
 def test_archive_and_backups_begin_again(emptied: Kept) -> None:
     """In the emptied bucket, by site alone."""
     ran = backups.play(SITE, "--tags=pgbackrest", pgbackrest_repositories=emptied.repositories)
@@ -328,7 +327,7 @@ def command(host: str, *words: str) -> str:
         ({"secret_key": "not the secret"}, "refuses the secret key: check it"),
         ({"access_key": "nobody"}, "does not know the access key: check it"),
         ({"bucket": "nowhere"}, "has no such bucket: make it first"),
-        pytest.param({"bucket": buckets.OTHER}, "does not allow that to this access key", marks=full_only),
+        pytest.param({"bucket": buckets.OTHER}, "does not allow that to this access key", marks=lab.full_only),
     ],
 )
 def test_what_the_store_refuses_is_one_line(host: str, store: dict[str, Any], words: str) -> None:
@@ -347,6 +346,7 @@ def test_what_a_bucket_does_not_keep_is_said(host: str) -> None:
     assert "s3://dumps/tests has no object lock: whoever has its key can delete dumps" in said
 
 
+@lab.full_only
 def test_a_certificate_that_has_expired_is_named(host: str) -> None:
     """By the dumps, and by the role pgbackrest before it changes anything."""
     told(host)
@@ -362,7 +362,7 @@ def test_a_certificate_that_has_expired_is_named(host: str) -> None:
     assert re.search(words, flat(ran.text)), ran.text
 
 
-@full_only
+@lab.full_only
 def test_a_dump_is_locked_and_comes_back_from_below_the_marks(host: str) -> None:
     cluster.ask(host, "DROP TABLE IF EXISTS held", cluster.DATABASE)
     cluster.ask(host, FILL, cluster.DATABASE)
@@ -431,7 +431,7 @@ def sent(upload: str) -> int:
     return len(re.findall(r'"PUT /[^"]*partNumber=', log))
 
 
-@full_only
+@lab.full_only
 def test_an_upload_that_was_killed_is_taken_up(host: str, big: str) -> None:
     told(host, {"name": big, "format": "directory", "compression": "none"})
     left = killed(host)
@@ -456,7 +456,7 @@ print(target_of(store, "store").store.sweep("", datetime.timedelta(0)))
 """
 
 
-@full_only
+@lab.full_only
 def test_what_a_killed_stream_has_left_is_swept(host: str, big: str) -> None:
     told(host, {"name": big, "format": "custom", "compression": "none"})
     left = killed(host)

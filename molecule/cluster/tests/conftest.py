@@ -12,10 +12,7 @@ sys.path.insert(0, str(SCENARIO.parent / "shared"))
 os.environ["LAB_INVENTORY"] = str(SCENARIO / "inventory" / "hosts.yml")
 
 import cluster  # noqa: E402
-import lab  # noqa: E402
 import pytest  # noqa: E402
-
-full_only = pytest.mark.skipif(not lab.FULL, reason="acceptance size")
 
 
 @pytest.fixture

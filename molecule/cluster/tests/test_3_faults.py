@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import cluster
+import lab
 import psycopg
 import pytest
-from conftest import full_only
 
 SOON, ARMED = 5.0, 35.0  # seconds without a commit: with somebody who acts, and where only the armed RESUME is left
 
@@ -112,13 +112,13 @@ SLOW = (candidate_is_killed_while_it_is_promoted, candidate_host_is_lost_while_i
 @pytest.mark.parametrize(
     ("fault", "limit", "words"),
     [
-        pytest.param(candidate_is_killed, SOON, "switchover failed", marks=full_only),
-        pytest.param(pooler_does_not_answer, SOON, "switchover failed", marks=full_only),
+        pytest.param(candidate_is_killed, SOON, "switchover failed", marks=lab.full_only),
+        pytest.param(pooler_does_not_answer, SOON, "switchover failed", marks=lab.full_only),
         (candidate_is_killed_while_it_is_promoted, SOON, "never took writes and is fenced"),
-        pytest.param(candidate_host_is_lost_while_it_is_promoted, ARMED, "takes writes again", marks=full_only),
-        pytest.param(promotion_is_late, ARMED, "the promotion of", marks=full_only),
-        pytest.param(primary_does_not_stop, SOON, "did not stop within", marks=full_only),
-        pytest.param(keyboard, SOON, "", marks=full_only),
+        pytest.param(candidate_host_is_lost_while_it_is_promoted, ARMED, "takes writes again", marks=lab.full_only),
+        pytest.param(promotion_is_late, ARMED, "the promotion of", marks=lab.full_only),
+        pytest.param(primary_does_not_stop, SOON, "did not stop within", marks=lab.full_only),
+        pytest.param(keyboard, SOON, "", marks=lab.full_only),
         (primary_host_is_lost, ARMED, "cannot be reached any more, in the middle of the switchover"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -165,7 +165,7 @@ def test_somebody_serves_again(fault: Callable[[Scene], None], limit: float, wor
     assert report.write_stall_of_all.seconds <= limit, report
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("healed")
 def test_the_disk_of_the_candidate_is_full() -> None:
     """Its WAL lies on a disk of its own, which is filled once the poolers are prepared."""

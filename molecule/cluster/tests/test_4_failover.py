@@ -9,7 +9,6 @@ import cluster
 import lab
 import load
 import pytest
-from conftest import full_only
 
 TOLD = "/var/tmp/isolated"  # noqa: S108 - on a host of the lab
 WRITABLE = 10.0 if lab.FULL else 15.0  # seconds after the playbook starts; CI has its machine for more than this
@@ -93,7 +92,7 @@ def test_the_server_is_killed() -> None:
     assert cluster.writable() == [cluster.primary()]
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("healed")
 def test_the_power_of_its_host_is_cut_and_the_furthest_standby_takes_over() -> None:
     """One standby stands still before, and it is the first one of the inventory."""
@@ -152,7 +151,7 @@ def test_an_isolated_primary_is_fenced_or_nobody_takes_over() -> None:
     nothing_after_the_fence(before, isolated, report)
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("healed")
 def test_a_healthy_primary_is_given_up_by_its_name() -> None:
     """Its host answers, so the server is fenced there, under an open session."""
@@ -173,7 +172,7 @@ def test_a_healthy_primary_is_given_up_by_its_name() -> None:
     nothing_after_the_fence(before, started, report)
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("healed")
 def test_synchronous_replication_loses_nothing() -> None:
     synchronous = {"pg_replica_synchronous": "quorum"}
@@ -194,7 +193,7 @@ def test_synchronous_replication_loses_nothing() -> None:
         assert cluster.play("site").code == 0
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("healed")
 def test_rejoin_by_a_new_copy_when_pg_rewind_cannot() -> None:
     before = cluster.primary()
@@ -210,7 +209,7 @@ def test_rejoin_by_a_new_copy_when_pg_rewind_cannot() -> None:
     cluster.whole()
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("healed")
 def test_a_standby_that_got_further_than_the_new_primary_is_named_and_comes_back() -> None:
     """It was cut off when the other one, which lay behind, had to take over."""

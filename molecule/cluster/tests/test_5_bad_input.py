@@ -11,7 +11,6 @@ import cluster
 import lab
 import pytest
 import yaml
-from conftest import full_only
 
 UNKNOWN, PRIMARY, STANDBY = "node9", "the primary", "a standby"
 
@@ -28,23 +27,25 @@ def name_of(word: str) -> str:
         ("switchover", {"candidate": UNKNOWN}, "candidate node9 is no host of this cluster"),
         ("switchover", {"candidate": PRIMARY}, "is the primary already"),
         ("failover", {}, "is a primary that answers: run switchover, which loses nothing"),
-        pytest.param("failover", {"force": STANDBY}, "is a primary that answers", marks=full_only),
+        pytest.param("failover", {"force": STANDBY}, "is a primary that answers", marks=lab.full_only),
         ("rejoin", {}, "rejoin wants the host that is to come back"),
-        pytest.param("rejoin", {"node": PRIMARY}, "is the primary; there is nothing to come back to", marks=full_only),
+        pytest.param(
+            "rejoin", {"node": PRIMARY}, "is the primary; there is nothing to come back to", marks=lab.full_only
+        ),
         pytest.param(
             "reinit_standby",
             {"node": UNKNOWN},
             "reinit_standby wants the standby that is to be made anew",
-            marks=full_only,
+            marks=lab.full_only,
         ),
         pytest.param(
             "site",
             {"pg_replica_synchronous": "quorum", "pg_replica_synchronous_hosts": [UNKNOWN]},
             "node9 is no host of this cluster",
-            marks=full_only,
+            marks=lab.full_only,
         ),
         ("site", {"pg_replica_synchronous": "quorum", "pg_replica_synchronous_count": 3}, "3 standbys cannot confirm"),
-        pytest.param("site", {"pg_replica_password": ""}, "pg_replica_password: it is empty", marks=full_only),
+        pytest.param("site", {"pg_replica_password": ""}, "pg_replica_password: it is empty", marks=lab.full_only),
     ],
 )
 def test_refused(playbook: str, variables: dict[str, Any], words: str) -> None:
@@ -61,7 +62,7 @@ def test_refused(playbook: str, variables: dict[str, Any], words: str) -> None:
     cluster.whole()
 
 
-@full_only
+@lab.full_only
 def test_a_candidate_whose_replay_is_paused_is_refused() -> None:
     candidate = sorted(cluster.followers())[0]
     cluster.ask(candidate, "SELECT pg_wal_replay_pause()")
@@ -92,7 +93,7 @@ def test_a_candidate_that_lags_is_refused() -> None:
     cluster.whole()
 
 
-@full_only
+@lab.full_only
 def test_without_a_standby_nobody_takes_over() -> None:
     before, standbys = cluster.primary(), sorted(cluster.followers())
     for node in standbys:
@@ -129,7 +130,7 @@ def test_a_pooler_that_the_inventory_lacks_gives_itself_away(tmp_path: Path) -> 
     assert cluster.primary() == before
 
 
-@full_only
+@lab.full_only
 def test_a_pooler_that_was_not_asked_is_noticed() -> None:
     with cluster.connect(cluster.poolers()[0], cluster.WRITER, port=6432, prepare_threshold=None) as connection:
         connection.execute("SELECT 1")
@@ -139,7 +140,7 @@ def test_a_pooler_that_was_not_asked_is_noticed() -> None:
     assert "pool1 cannot be asked" in " ".join(run.text.split()), run.text
 
 
-@full_only
+@lab.full_only
 def test_a_transaction_that_is_open_for_long_is_refused() -> None:
     with cluster.connect(cluster.primary(), cluster.OWNER) as connection:
         connection.execute("BEGIN")

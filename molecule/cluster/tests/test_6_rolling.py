@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import cluster
-from conftest import full_only
+import lab
 
 STARTED = "SELECT pg_postmaster_start_time()"
 # The same package with a later version, so that there is something to update to.
@@ -38,7 +38,7 @@ def test_a_rolling_restart() -> None:
     )
 
 
-@full_only
+@lab.full_only
 def test_an_update_without_anything_newer_does_nothing() -> None:
     before = {node: cluster.ask(node, STARTED) for node in cluster.nodes()}
     run = cluster.play("update_minor")
@@ -46,7 +46,7 @@ def test_an_update_without_anything_newer_does_nothing() -> None:
     assert {node: cluster.ask(node, STARTED) for node in cluster.nodes()} == before
 
 
-@full_only
+@lab.full_only
 def test_an_update_of_the_packages() -> None:
     for node in cluster.nodes():
         cluster.on(node, "sh", "-c", "apt-get -qq install -y dpkg-dev >/dev/null 2>&1")
@@ -63,7 +63,7 @@ def test_an_update_of_the_packages() -> None:
     cluster.whole()
 
 
-@full_only
+@lab.full_only
 def test_a_standby_is_made_anew_under_load() -> None:
     standby = sorted(cluster.followers())[0]
     with cluster.loaded() as running:

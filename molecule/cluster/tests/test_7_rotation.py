@@ -10,10 +10,9 @@ import cluster
 import lab
 import plays
 import psycopg
-from conftest import full_only
 
 TLS = "/etc/pgsteward/tls"
-pytestmark = full_only
+pytestmark = lab.full_only
 
 
 def renewed(*accounts: str) -> dict[str, str]:

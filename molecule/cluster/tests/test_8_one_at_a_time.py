@@ -8,8 +8,8 @@ import signal
 from typing import Any
 
 import cluster
+import lab
 import pytest
-from conftest import full_only
 
 LOG = "/var/log/pgsteward/operations.log"
 
@@ -48,7 +48,7 @@ def test_a_second_switchover_is_refused() -> None:
         assert cluster.on(node, "stat", "-c", "%a %U", LOG) == "640 root"
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("healed")
 def test_a_run_that_was_killed_is_named_and_taken_over() -> None:
     candidate = sorted(cluster.followers())[0]
@@ -66,7 +66,7 @@ def test_a_run_that_was_killed_is_named_and_taken_over() -> None:
     assert {held(node) for node in cluster.nodes()} == {""}
 
 
-@full_only
+@lab.full_only
 @pytest.mark.usefixtures("healed")
 def test_what_is_refused_by_its_plan_holds_nobody_up() -> None:
     assert cluster.play("switchover", candidate="node9").code != 0
