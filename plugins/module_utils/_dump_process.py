@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _dump_plan as plan
-from ansible_collections.pgsteward.postgres.plugins.module_utils._children import bound_to_parent
+from ansible_collections.pgsteward.postgres.plugins.module_utils._children import bound_to_parent, ending
 from ansible_collections.pgsteward.postgres.plugins.module_utils._connection import Place, mask, secrets_of
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
 from ansible_collections.pgsteward.postgres.plugins.module_utils._store import CHUNK
@@ -150,7 +150,7 @@ class Programs:
         errors.seek(0)
         said = mask(errors.read().decode("utf-8", "replace"), secrets_of(self.place))
         if status < 0:
-            raise StewardError(f"{Path(command[0]).name} was ended by {signal.Signals(-status).name}")
+            raise StewardError(f"{Path(command[0]).name}: {ending(status)}")
         if status:
             raise StewardError(plan.last_words(Path(command[0]).name, said))
         return plan.warnings_of(said)

@@ -57,7 +57,7 @@ def written() -> Written:
     node = cluster.primary()
     with cluster.connect(node, cluster.OWNER) as connection:
         load.prepare(connection)
-    cluster.ask(node, WRITE, cluster.DATABASE)
+        connection.execute(WRITE)  # as the owner: what the superuser makes, the site would give to the owner
     time.sleep(1.5)  # repositories know whole seconds
     xid = commit(node, 1)
     between = restores.now(node)
