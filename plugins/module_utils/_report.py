@@ -7,9 +7,10 @@ known is None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.pgsteward.postgres.plugins.module_utils._alembic_runner import closure
 from ansible_collections.pgsteward.postgres.plugins.module_utils._health_document import GOOD, told_of_databases
 from ansible_collections.pgsteward.postgres.plugins.module_utils._health_thresholds import SEVERITIES
 from ansible_collections.pgsteward.postgres.plugins.module_utils._pgbackrest_info import OK, age, size
@@ -277,28 +278,18 @@ def _counted(revisions: list[Document]) -> Document:
 def _revisions(one: Status) -> Iterator[Document]:
     """Yield every revision of a project, oldest first, with what it is to the database."""
     history = {revision["revision"]: revision for revision in one.get("history") or ()}
-    applied, pending = _below(one["current"], history), {revision["revision"] for revision in one["pending"]}
+    graph = {name: {"down": [*(each["down"] or ()), *(each["depends_on"] or ())]} for name, each in history.items()}
+    applied, pending = closure(graph, one["current"]), {each["revision"] for each in one["pending"]}
     for name, revision in history.items():
         state = PENDING if name in pending else APPLIED if name in applied else OPEN
         yield {
             "revision": name,
             "message": revision["message"],
-            "created": revision.get("created"),
+            "created": revision["created"],
+            "applied": revision["applied"],
             "current": name in one["current"],
             "state": state,
         }
-
-
-def _below(current: Collection[str], history: Mapping[str, Status]) -> set[str]:
-    """Return revisions with all that they stand on."""
-    found: set[str] = set()
-    left = list(current)
-    while left:
-        name = left.pop()
-        if name in history and name not in found:
-            found.add(name)
-            left += [*(history[name].get("down") or ()), *(history[name].get("depends_on") or ())]
-    return found
 
 
 def _drift(status: Status) -> list[Document]:

@@ -35,6 +35,7 @@ HISTORY = [
         "created": f"2026-0{number}-12 10:00:00",
         "down": [f"{number - 1:03d}_step"] if number > 1 else [],
         "depends_on": [],
+        "applied": None,
     }
     for number, message in enumerate(MESSAGES, 1)
 ]
@@ -110,6 +111,7 @@ def dumps(count: int = 5) -> dict[str, Any]:
 def looked(name: str, applied: int = len(HISTORY), **changes: Any) -> dict[str, Any]:
     """Return what alembic_info says of a database that has so many revisions of its project."""
     pending = HISTORY[applied:]
+    done = [{**one, "applied": NOW - (20 - place) * DAY} for place, one in enumerate(HISTORY[:applied])]
     return status_cases.looked(
         **{
             "item": {"name": name, "project": "systems"},
@@ -117,7 +119,7 @@ def looked(name: str, applied: int = len(HISTORY), **changes: Any) -> dict[str, 
             "current": [HISTORY[applied - 1]["revision"]] if applied else [],
             "heads": [HISTORY[-1]["revision"]],
             "pending": pending,
-            "history": HISTORY,
+            "history": [*done, *pending],
             "next_action": "Run the playbook migrate." if pending else "",
             **changes,
         }
