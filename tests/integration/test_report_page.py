@@ -89,15 +89,6 @@ def browser(host: str) -> Iterator[browsers.Browser]:
         yield started
 
 
-def figures(value: Any, at: str = "") -> Iterator[tuple[str, float]]:
-    """Yield every figure of a document with its place, but for the version of its shape."""
-    if isinstance(value, dict | list):
-        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from figures(one, f"{at}/{key}")
-    elif type(value) in (int, float) and at != "/format":
-        yield at, value
-
-
 @pytest.mark.parametrize(("width", "scheme", "media"), VIEWS)
 @pytest.mark.parametrize("name", PAGES)
 def test_page(
@@ -113,7 +104,7 @@ def test_page(
     assert (ink > 200 > 50 > ground) if (scheme, media) == ("dark", "screen") else (ink < 50 < 200 < ground)
 
     told = browser.evaluate(FIGURES)
-    assert {at: value for at, _form, value, _text in told} == dict(figures(documents[name]))
+    assert {at: value for at, _form, value, _text in told} == report_cases.figures(documents[name])
     assert all(text == _report_page.shown(value, form) for _at, form, value, text in told)
     drawings = browser.evaluate(
         "['wide', 'narrow'].filter(one => document.querySelector(`.drawing.${one}`).checkVisibility())"
@@ -125,17 +116,17 @@ def test_page(
 @pytest.mark.parametrize("name", PAGES)
 def test_paper_shows_everything(browser: browsers.Browser, documents: dict[str, Any], name: str) -> None:
     browser.open(f"file:///{name}.html", PAPER, media="print")
-    assert set(browser.evaluate(SEEN)) == dict(figures(documents[name])).keys()
+    assert set(browser.evaluate(SEEN)) == report_cases.figures(documents[name]).keys()
     assert browser.paper().startswith(b"%PDF-")
     assert browser.complaints() == []
 
 
 def test_what_is_folded_up_opens(browser: browsers.Browser, documents: dict[str, Any]) -> None:
     browser.open("file:///busy.html", PHONE)
-    folded = dict(figures(documents["busy"])).keys() - set(browser.evaluate(SEEN))
+    folded = report_cases.figures(documents["busy"]).keys() - set(browser.evaluate(SEEN))
     assert folded
     browser.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    assert set(browser.evaluate(SEEN)) == dict(figures(documents["busy"])).keys()
+    assert set(browser.evaluate(SEEN)) == report_cases.figures(documents["busy"]).keys()
     assert browser.evaluate(WIDER) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import health_cases
@@ -246,3 +247,16 @@ def bare() -> dict[str, Any]:
     return status_cases.asked(
         **none, topology=alone, health={"db1": told}, expected={"servers": ["db1"], "poolers": []}
     )
+
+
+def figures(document: dict[str, Any]) -> dict[str, float]:
+    """Return every figure of a report's document by its place, but for the version of its shape."""
+
+    def walk(value: Any, at: str) -> Iterator[tuple[str, float]]:
+        if isinstance(value, dict | list):
+            for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from walk(one, f"{at}/{key}")
+        elif type(value) in (int, float):
+            yield at, value
+
+    return {at: value for at, value in walk(document, "") if at != "/format"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ TAGS = set(
     " h1 h2 h3 details summary table thead tbody tr th td".split()
 )
 LOADS = ("src", "srcset", "srcdoc", "style", "action", "formaction", "data", "background", "poster")
-FORMATS = {"/format"}  # figures about the document itself
 # How a figure is written, by its key; numbers where it is not named.
 FORMS = {
     **dict.fromkeys(("at", "from", "until", "begun", "ended", "last_proven"), "moment"),
@@ -93,25 +91,12 @@ def made(asked: dict[str, Any]) -> dict[str, Any]:
     return _report.report(_health_document.document(asked))
 
 
-def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield everything in a document that holds nothing else, with its place."""
-    if isinstance(value, dict | list):
-        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from leaves(one, f"{at}/{key}")
-    else:
-        yield at, value
-
-
-def numbers(document: dict[str, Any]) -> dict[str, float]:
-    return {at: value for at, value in leaves(document) if type(value) in (int, float) and at not in FORMATS}
-
-
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_page_shows_every_figure_of_the_document_and_no_other(name: str) -> None:
     document = made(ENVIRONMENTS[name]())
     page = Page(_report_page.page(document, TEMPLATES))
     units = {one["unit"] for one in document["findings"] if one["unit"]}
-    assert {at: json.loads(value) for at, _form, value, _text in page.figures} == numbers(document)
+    assert {at: json.loads(value) for at, _form, value, _text in page.figures} == cases.figures(document)
     for at, form, value, text in page.figures:
         key = at.rpartition("/")[2]
         wanted = ("number", *units) if key in ("value", "threshold") else (FORMS.get(key, "number"),)
@@ -154,7 +139,7 @@ def test_every_text_is_only_text(name: str) -> None:
     assert page.tags <= TAGS
     assert not [one for one in page.attributes if one[0].startswith("on") or one[0] in LOADS]
     assert cases.HOSTILE in page.text  # as it is, and its braces are not looked into
-    assert {at for at, *_rest in page.figures} == numbers(document).keys()
+    assert {at for at, *_rest in page.figures} == cases.figures(document).keys()
 
 
 def test_a_hostile_table_and_statement_are_read_as_they_are_named() -> None:
