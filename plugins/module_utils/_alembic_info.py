@@ -54,6 +54,17 @@ _RELATIONS = (
     " AND d.deptype = 'e') ORDER BY 1, 2"
 )
 
+# When runs of ours were done with a revision; no row where there is no such journal, or the account may not read it.
+_MAY_READ_JOURNAL = (
+    "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND NOT c.relrowsecurity"
+    " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = 'pgsteward' AND c.relname = 'journal' AND c.relkind = 'r'"
+)
+_JOURNAL = (
+    "SELECT revision, extract(epoch FROM finished)::float8 FROM pgsteward.journal"
+    " WHERE version_table = %s AND finished IS NOT NULL AND error IS NULL"
+)
+
 
 @dataclass(frozen=True)
 class Server:
@@ -97,7 +108,7 @@ def run_info(module: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Looked:
-    """All that a look at a project and a database tells. more: what the runner reports beside an Answer.
+    """All that a look at a project and a database tells. more: what the runner reports beside an Answer. applied: when, by revision.
 
     Everything after server is empty behind a pooler.
     """
@@ -109,6 +120,7 @@ class Looked:
     table: Relation | None = None
     current: tuple[str, ...] = ()
     output: tuple[str, ...] = ()
+    applied: Mapping[str, float] = field(default_factory=dict)
 
 
 def info(params: Mapping[str, Any], temporary: str, warn: Callable[[str], None]) -> dict[str, Any]:
@@ -176,7 +188,9 @@ def look(
         relations = _read_relations(connection)
         table = version_table(relations, ended.answer)
         current = _read_versions(connection, table)
-    return Looked(server, ended.answer, watch.looked, tuple(relations), table, current, tuple(ended.output))
+        applied = _read_journal(connection, table)
+    output = tuple(ended.output)
+    return Looked(server, ended.answer, watch.looked, tuple(relations), table, current, output, applied)
 
 
 @dataclass
@@ -264,6 +278,13 @@ def _read_versions(connection: psycopg.Connection[Any], table: Relation | None) 
     return tuple(sorted(row[0] for row in connection.execute(query)))
 
 
+def _read_journal(connection: psycopg.Connection[Any], table: Relation | None) -> dict[str, float]:
+    row = connection.execute(_MAY_READ_JOURNAL).fetchone()
+    if table is None or row is None or not row[0]:
+        return {}
+    return dict(connection.execute(_JOURNAL, [str(table)]).fetchall())
+
+
 def _pooled(server: Server, connection: psycopg.Connection[Any], place: Place) -> dict[str, Any]:
     """Return the little that is known through a pooler, where no env.py tells which version table counts."""
     evidence = [f"{place} is a connection pooler, through which the project is not run."]
@@ -344,7 +365,7 @@ def as_return(facts: Facts, looked: Looked) -> dict[str, Any]:
     """Return what the module returns of a database and a project that could be looked at."""
     answer, verdict = looked.answer, _alembic_state.decide(facts)
     behind = ("This was read from a standby, which may be behind its primary.",) * looked.server.standby
-    history = history_of(facts.graph, looked.more["files"])
+    history = history_of(facts.graph, looked.more["files"], looked.applied, facts.current)
     entries = {item["revision"]: item for item in history}
     return {
         "changed": False,
@@ -369,8 +390,17 @@ def as_return(facts: Facts, looked: Looked) -> dict[str, Any]:
     }
 
 
-def history_of(graph: Mapping[str, Mapping[str, Any]], files: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the revisions oldest first, each after those that it stands on or depends on."""
+def history_of(
+    graph: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, Mapping[str, Any]],
+    applied: Mapping[str, float],
+    current: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return the revisions oldest first, each after those that it stands on or depends on.
+
+    applied: when the journal says that they were; it counts of those that the database has, which somebody else may have taken back.
+    """
+    there = _alembic_runner.closure(graph, current)
     return [
         {
             "revision": revision,
@@ -379,6 +409,7 @@ def history_of(graph: Mapping[str, Mapping[str, Any]], files: Mapping[str, Mappi
             "message": entry["message"],
             "created": files[revision]["created"],
             "path": entry["path"],
+            "applied": applied.get(revision) if revision in there else None,
         }
         for revision, entry in graph.items()
     ]

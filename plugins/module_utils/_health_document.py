@@ -32,6 +32,12 @@ EXIT_CODES: Mapping[str, int] = {GOOD: 0, NOTICE: 0, WARNING: 1, CRITICAL: 2}
 # What a difference of a schema is worth, by what it does to those who use the database.
 DRIFT = {"data_at_risk": CRITICAL, "wrong_results": WARNING, "slower": NOTICE, "cosmetic": NOTICE}
 SHOWN_DRIFT = 3
+HISTORY = (
+    "created",
+    "down",
+    "depends_on",
+    "applied",
+)  # what is kept of a revision in a history, beside its name and what it says
 
 Asked = Mapping[str, Any]
 Document = dict[str, Any]
@@ -80,6 +86,12 @@ def reaches(verdict: str, fail_on: str) -> bool:
     if verdict == GOOD or fail_on == "never":
         return False
     return SEVERITIES.index(verdict) <= SEVERITIES.index(fail_on)
+
+
+def told_of_databases(made: Asked) -> tuple[str | None, Asked | None]:
+    """Return the host that the figures of databases are taken from, and what it said: the primary, or any that was asked."""
+    told = [(host, one["health"]) for host, one in made["servers"].items() if one["health"]]
+    return next((one for one in told if one[1]["role"] == PRIMARY), told[0] if told else (None, None))
 
 
 def _topology(asked: Asked) -> Document:
@@ -205,6 +217,10 @@ def _dumps(asked: Asked) -> list[Document]:
                         "newest": newest["name"] if newest else None,
                         "begun": taken_at(newest["name"]) if newest else None,
                         "bytes": newest["bytes"] if newest else None,
+                        "taken": [
+                            {"begun": taken_at(one["name"]), "bytes": one["bytes"], "good": bool(one.get("good"))}
+                            for one in of_it
+                        ],
                     }
                 )
     return listed
@@ -253,7 +269,7 @@ def _schema(asked: Asked) -> list[Document]:
                     "state": one["state"],
                     "current": list(one["current"]),
                     "heads": list(one["heads"]),
-                    "history": _revisions(one.get("history")),
+                    "history": _revisions(one.get("history"), *HISTORY),
                     "pending": _revisions(one["pending"]),
                     "next_action": one.get("next_action") or "",
                     "drift": _drift(compared.get(name)),
@@ -262,8 +278,8 @@ def _schema(asked: Asked) -> list[Document]:
     return listed
 
 
-def _revisions(listed: Iterable[Asked] | None) -> list[Document]:
-    return [{key: one.get(key) for key in ("revision", "message")} for one in listed or ()]
+def _revisions(listed: Iterable[Asked] | None, *more: str) -> list[Document]:
+    return [{key: one.get(key) for key in ("revision", "message", *more)} for one in listed or ()]
 
 
 def _unread(host: str, database: str | None, reason: str) -> Document:

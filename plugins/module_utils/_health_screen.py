@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _health_locks
+from ansible_collections.pgsteward.postgres.plugins.module_utils._health_document import told_of_databases
 from ansible_collections.pgsteward.postgres.plugins.module_utils._pgbackrest_info import age, size
 
 UTC = timezone.utc  # noqa: UP017 - hosts with Python 3.9 have no datetime.UTC
@@ -102,10 +103,8 @@ def _poolers(document: Document) -> Iterator[Row]:
 
 
 def _databases(document: Document) -> Iterator[Row]:
-    """Yield the databases of the server that was asked last of those that know: the primary, or any standby."""
     schemas = {one["database"]: one for one in document["schema"]}
-    servers = [one["health"] for one in document["servers"].values() if one["health"]]
-    seen = next((one for one in servers if one["role"] == "primary"), servers[0] if servers else None)
+    _host, seen = told_of_databases(document)
     listed = sorted(
         (seen or {"databases": []})["databases"], key=lambda one: (one["name"] not in schemas, -(one["bytes"] or 0))
     )

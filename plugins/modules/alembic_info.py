@@ -144,6 +144,8 @@ history:
     - Every revision of the project, oldest first.
     - C(down) are the revisions right below it, C(depends_on) others that it needs. C(created) is the "Create Date" of its file as it is
       written there, none where it is not.
+    - C(applied) is when a run of this collection was done with it, in seconds since 1970, of a revision that the database has; none where
+      somebody else applied it, and where the account may not read the journal.
   returned: when the project was run
   type: list
   elements: dict
@@ -154,6 +156,7 @@ history:
       message: first tables
       created: "2025-01-15 10:00:00"
       path: migrations/versions/8b1d0c5e2f44_first_tables.py
+      applied: 1736935260.5
 pending:
   description: Revisions that the database lacks, in the order in which they would be applied; empty where it names unknown ones.
   returned: when the project was run

@@ -25,7 +25,7 @@ TOGETHER = {
         for name in (
             *("test_alembic_adopt", "test_alembic_bad_input", "test_alembic_revision", "test_alembic_stamp"),
             *("test_alembic_versions", "test_drift_matrix", "test_foreign_trees", "test_migrations", "test_remedies"),
-            "test_scratch",
+            *("test_report_page", "test_scratch"),
         )
     },
 }

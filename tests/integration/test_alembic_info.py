@@ -208,6 +208,26 @@ def test_branches_merges_and_dates(database: Database, info: Info, tmp_path: Pat
     assert names(info(revision="left@head").result["pending"]) == ["right2", "merged1"]
 
 
+def test_when_a_revision_was_applied_is_told_to_those_who_may_know(
+    database: Database, info: Info, upgrade: support.Upgrade, secret_role: dict[str, Any], tmp_path: Path
+) -> None:
+    trees.write_tree(tmp_path, trees.chain(4))
+    stamp(database, "r1")  # by other means
+    assert not upgrade(revision=["r3"]).failed
+
+    def applied(**options: Any) -> list[float | None]:
+        return [one["applied"] for one in info(**options).result["history"]]
+
+    [(second, third)] = database.rows(
+        "SELECT min(extract(epoch FROM finished)::float8), max(extract(epoch FROM finished)::float8) FROM pgsteward.journal"
+    )
+    assert applied() == [None, second, third, None]
+    database.rows("UPDATE alembic_version SET version_num = 'r2'")  # taken back by other means
+    assert applied() == [None, second, None, None]
+    database.rows(f"GRANT SELECT ON alembic_version TO {secret_role['login_user']}")
+    assert applied(**secret_role) == [None] * 4
+
+
 @pytest.mark.parametrize(("count", "rows"), [(1, ["other1"]), (2, ["other1", "r2"])])
 def test_heads_that_depend_on_each_other_are_no_divergence(
     count: int, rows: list[str], database: Database, info: Info, tmp_path: Path

@@ -169,14 +169,19 @@ def test_version_table_is_found_as_the_session_would(
 
 
 def test_history_tells_dependencies_apart() -> None:
-    history = {item["revision"]: item for item in _alembic_info.history_of(GRAPH, FILES)}
+    history = {item["revision"]: item for item in _alembic_info.history_of(GRAPH, FILES, {}, [])}
     assert list(history) == list(GRAPH)
     assert (history["m1"]["down"], history["m1"]["depends_on"]) == (["b1", "c1"], [])
     assert (history["n1"]["down"], history["n1"]["depends_on"]) == ([], ["b1"])
 
 
+def test_when_a_revision_was_applied_counts_while_the_database_has_it() -> None:
+    history = _alembic_info.history_of(GRAPH, FILES, {"a1": 1.5, "c1": 2.5, "gone": 3.5}, ["b1"])
+    assert {item["revision"]: item["applied"] for item in history if item["applied"]} == {"a1": 1.5}
+
+
 def test_branches() -> None:
-    assert _alembic_info.branches_of(_alembic_info.history_of(GRAPH, FILES), GRAPH) == {
+    assert _alembic_info.branches_of(_alembic_info.history_of(GRAPH, FILES, {}, []), GRAPH) == {
         "points": [{"revision": "a1", "next": ["b1", "c1"]}],
         "labels": {"other": ["n1"]},
     }
