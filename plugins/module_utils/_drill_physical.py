@@ -62,7 +62,11 @@ def _damage(given: Given, record: Mapping[str, Any]) -> str:
     failed = [name for name, note in record["steps"].items() if not note.get("done")]
     if not set(failed) & {"restore", "recover"}:
         return ""
-    found = Backrest(given.stanza, given.owner, given.config).damage(record["plan"]["repository"], given.verify_seconds)
+    repository = record["plan"]["repository"]
+    found = Backrest(given.stanza, given.owner, given.config).damage(repository, given.verify_seconds)
+    if found is None:
+        command = f"pgbackrest --stanza={given.stanza} --repo={repository} --log-level-console=info verify"
+        return f". Where repository {repository} is, as {given.owner}, this names what is damaged: {command}"
     return f". pgbackrest verify finds: {', '.join(found[: _drill.KEPT_LINES])}" if found else ""
 
 

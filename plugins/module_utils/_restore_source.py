@@ -167,15 +167,19 @@ class Backrest:
         """Return the content of a file of a repository, decrypted."""
         return self.ask("repo-get", f"--repo={repository}", f"--stanza={self.stanza}", argument=path)
 
-    def damage(self, repository: int, limit: float = 3600.0) -> list[str]:
-        """Return what is wrong with the files of a repository, which are all read for that; nothing where it takes longer than limit seconds."""
+    def damage(self, repository: int, limit: float = 3600.0) -> list[str] | None:
+        """Return what is wrong with the files of a repository, which are all read for that; None where that cannot be done, or not in limit seconds.
+
+        Below 2.46 another host than that of the repository cannot have it read (seen with 2.45: the connection ends at once).
+        """
         command = [PROGRAM, *([f"--config={self.config}"] if self.config else []), f"--stanza={self.stanza}"]
         command += [f"--repo={repository}", "--log-level-console=info", "--log-level-stderr=off", "verify"]
         try:
             outcome = as_account(self.owner, command, limit, self.run)
         except StewardError:
-            return []
-        return [f"{match[1]} {match[2]}" for match in _DAMAGE.finditer(outcome.stdout)]
+            return None
+        found = [f"{match[1]} {match[2]}" for match in _DAMAGE.finditer(outcome.stdout)]
+        return found or (None if outcome.returncode else [])
 
     def tablespaces(self, backup: Backup) -> dict[int, Path]:
         """Return the tablespaces in a backup, by oid, and where they were."""

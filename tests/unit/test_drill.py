@@ -137,6 +137,12 @@ def test_damaged_files_are_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(("code", "expected"), [(0, []), (101, None)])
+def test_nothing_damaged_is_not_the_same_as_nobody_could_look(code: int, expected: list[str] | None) -> None:
+    said = subprocess.CompletedProcess([], code, "2026-10-01 P00  ERROR: [101]: TLS error\n", "")
+    assert Backrest("lab", "root", run=lambda *_command, **_options: said).damage(1) == expected
+
+
 def test_only_what_a_drill_has_made_is_removed(tmp_path: Path) -> None:
     base = tmp_path / "drill"
     assert not _drill.clean(base)

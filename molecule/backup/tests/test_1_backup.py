@@ -285,7 +285,7 @@ def test_the_account_of_backups_cannot_write() -> None:
         "COPY (SELECT 1) TO PROGRAM 'true'",
     ):
         refused = ["sh", "-c", '"$@" 2>&1 || true', "sh", *as_backup, "-d", "postgres", "-c", statement]
-        assert "permission denied" in cluster.on(primary, *refused), statement
+        assert re.search("permission denied|must be superuser", cluster.on(primary, *refused)), statement
     facts = "rolsuper OR rolreplication OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolpassword IS NOT NULL"
     assert cluster.ask(primary, f"SELECT {facts} FROM pg_authid WHERE rolname = 'backup'") == "f"
     assert cluster.ask(primary, "SELECT count(*) FROM pg_ident_file_mappings WHERE error IS NOT NULL") == "0"
@@ -308,9 +308,10 @@ def test_no_secret_is_where_somebody_else_could_read_it(host: str) -> None:
 def test_only_the_names_of_this_stanza_are_let_in() -> None:
     """A server's own certificate is signed by the same authority, and does not let anybody in."""
     tls = "/etc/pgsteward/tls"
+    named = backups.pgbackrest("bk1", "version").split()[1] < "2.53"  # it verifies no addresses
     options = [
         "--config=/dev/null",
-        "--repo1-host=10.213.77.193",
+        f"--repo1-host={backups.STORE if named else cluster.address(backups.STORE)}",
         "--repo1-host-type=tls",
         f"--repo1-host-ca-file={tls}/ca.crt",
         f"--repo1-host-cert-file={tls}/server.crt",

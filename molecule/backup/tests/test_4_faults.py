@@ -103,10 +103,13 @@ def certificate_has_expired() -> Iterator[str]:
     host, key, old = backups.STORE, f"{TLS}/pgbackrest.key", f"{TLS}/pgbackrest.crt"
     signer = sorted(cluster.nodes())[0]
     request = cluster.on(host, "openssl", "req", "-new", "-key", key, "-subj", f"/CN={subject(host)}")
-    dates = "-not_before 20250101000000Z -not_after 20250201000000Z"
+    # `openssl x509` cannot set dates before 3.4.
     script = (
-        f"printf '%s\\n' {shlex.quote(request)} | openssl x509 -req -CA {TLS}/ca.crt -CAkey {backups.AUTHORITY_KEY} {dates}"
-        f" -extfile /dev/fd/3 3<<'END'\nsubjectAltName={names(host)}\nextendedKeyUsage=serverAuth,clientAuth\nEND"
+        f"cd $(mktemp -d) && touch index && printf '%s\\n' {shlex.quote(request)} >request && cat >extensions <<'END'\n"
+        f"[ca]\ndefault_ca = one\n[one]\ndatabase = index\nrand_serial = yes\npolicy = any\n[any]\ncommonName = supplied\n"
+        f"[names]\nsubjectAltName={names(host)}\nextendedKeyUsage=serverAuth,clientAuth\nEND\n"
+        f"openssl ca -batch -notext -config extensions -extensions names -md sha256 -in request -out out.crt -outdir . -cert {TLS}/ca.crt"
+        f" -keyfile {backups.AUTHORITY_KEY} -startdate 20250101000000Z -enddate 20250201000000Z 2>/dev/null && cat out.crt"
     )
     expired = cluster.on(signer, "sh", "-c", script)
     cluster.on(host, "cp", "-a", old, f"{old}.kept")
