@@ -149,6 +149,7 @@ SELECT json_build_object(
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace))
 """
 
+LEAST_CALLS = 5  # before that the mean says little: what was run once, such as an index build, stands behind the others
 # mean_exec_time is there since version 1.8 of the extension, which every server from 13 on can have.
 STATEMENTS_SINCE = (1, 8)
 _STATEMENTS = """
@@ -159,8 +160,8 @@ SELECT json_build_object(
 _STATEMENTS_BY = """
 SELECT coalesce(json_agg(json_build_object('id', queryid::text, 'database', d.datname, 'user', r.rolname, 'calls', t.calls,
     'mean_ms', t.mean_exec_time, 'total_ms', t.total_exec_time, 'max_ms', t.max_exec_time, 'rows', t.rows,
-    'query', left(t.query, {query_length})) ORDER BY t.{by} DESC), '[]')
-  FROM (SELECT * FROM {view} ORDER BY {by} DESC LIMIT {top}) t
+    'query', left(t.query, {query_length})) ORDER BY {by}), '[]')
+  FROM (SELECT * FROM {view} ORDER BY {by} LIMIT {top}) t
   LEFT JOIN pg_database d ON d.oid = t.dbid LEFT JOIN pg_roles r ON r.oid = t.userid"""
 
 
@@ -183,6 +184,6 @@ def statements(view: str) -> str:
     """Return the query for the slowest statements, and for those that took most in all; view: pg_stat_statements with its schema, quoted."""
     slowest, busiest = (
         _STATEMENTS_BY.format(view=view, by=by, top=TOP, query_length=QUERY_LENGTH)
-        for by in ("mean_exec_time", "total_exec_time")
+        for by in (f"calls < {LEAST_CALLS}, mean_exec_time DESC", "total_exec_time DESC")
     )
     return _STATEMENTS.format(view=view, slowest=slowest, busiest=busiest)

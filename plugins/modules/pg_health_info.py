@@ -135,7 +135,7 @@ health:
       type: dict
     statements:
       description: >-
-        The ten statements with the longest mean time as C(top), and the ten that took most time in all as C(busiest), where
+        The ten statements with the longest mean time over five calls or more as C(top), and the ten that took most time in all as C(busiest), where
         pg_stat_statements is there.
       type: dict
     disks:
