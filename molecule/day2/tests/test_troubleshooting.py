@@ -37,7 +37,8 @@ LIMIT = 20.0  # seconds that a symptom may take to come about
 
 # The project
 
-TREE = lab.ROOT / ".cache" / "troubleshooting"
+KEPT = lab.ROOT / ".cache" / "troubleshooting"
+TREE, REPORTS = KEPT / "project", KEPT / "reports"
 PROJECT = "/opt/pgsteward/troubleshooting"
 ENV = """
 import os
@@ -109,7 +110,7 @@ DATABASES: dict[str, tuple[str | None, list[str]]] = {
 
 def write_project() -> None:
     """Write the project, but for the revision that somebody lost."""
-    shutil.rmtree(TREE, ignore_errors=True)
+    shutil.rmtree(KEPT, ignore_errors=True)
     ini = "[DEFAULT]\nscript_location = %(here)s\npath_separator = os\n"
     for section, revisions in HISTORIES.items():
         ini += f"\n[{section}]\nversion_locations = %(here)s/{section}\n"
@@ -191,7 +192,7 @@ def typed(command: str, database: str, **variables: Any) -> plays.Played:
         )
     assert words[1:3] == ["-i", "inventories/production"], command
     quick = {"pg_migrate_staircase": False, "pg_migrate_lint": False, "pg_migrate_scratch": SCRATCH}
-    given = {"ansible_remote_tmp": "/tmp", **quick, **variables}  # noqa: S108
+    given = {"ansible_remote_tmp": "/tmp", "pg_monitor_report_directory": str(REPORTS), **quick, **variables}  # noqa: S108
     full = [words[0], "-i", str(lab.INVENTORY), "--limit", HOST, *words[3:], "--extra-vars", json.dumps(given)]
     run = subprocess.run(full, capture_output=True, text=True, check=False, cwd=lab.ROOT, env=plays.environment())
     return plays.Played(run.returncode, run.stdout + run.stderr)
@@ -409,7 +410,7 @@ seen: dict[str, str] = {}
 @pytest.fixture(scope="module")
 def looked() -> Iterator[str]:
     """What status says while all of it goes wrong at once."""
-    often = ["SELECT note FROM orders WHERE id = 7"] * 150
+    often = ["SELECT note FROM orders, pg_sleep(0.003) WHERE id = 7"] * 150
     psql("shop_busy", "CREATE EXTENSION pg_stat_statements", *[SLOW] * 6, *often)
     build = "CREATE INDEX CONCURRENTLY orders_note ON orders (note, customer_id, id)"
     try:
@@ -479,6 +480,11 @@ def test_connection_timed_out(looked: str) -> None:
 def test_slow(looked: str) -> None:
     title = "Slow"
     answers(title, looked)
+    [written] = REPORTS.glob("*-status.json")
+    statements = json.loads(written.read_text())["servers"][HOST]["health"]["statements"]
+    assert [one["calls"] for one in statements["busiest"] if one["query"].startswith("SELECT note FROM orders")] == [
+        150
+    ]
     [explain] = PAGE[title].steps[1].commands
     answers(title, typed(explain, "shop_busy").text, step=1)
     psql("shop_busy", "CREATE INDEX CONCURRENTLY orders_customer_id ON orders (customer_id)")
