@@ -411,7 +411,8 @@ seen: dict[str, str] = {}
 def looked() -> Iterator[str]:
     """What status says while all of it goes wrong at once."""
     often = ["SELECT note FROM orders, pg_sleep(0.003) WHERE id = 7"] * 150
-    psql("shop_busy", "CREATE EXTENSION pg_stat_statements", *[SLOW] * 6, *often)
+    counted = ["CREATE EXTENSION pg_stat_statements", "SELECT pg_stat_statements_reset()"]
+    psql("shop_busy", *counted, *[SLOW] * 6, *often)
     build = "CREATE INDEX CONCURRENTLY orders_note ON orders (note, customer_id, id)"
     try:
         psql(listed(), ORDERS, MANY)
