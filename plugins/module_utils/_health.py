@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils import _health_locks, _safe_versions
+from ansible_collections.pgsteward.postgres.plugins.module_utils import _health_locks, _health_queries, _safe_versions
 from ansible_collections.pgsteward.postgres.plugins.module_utils._health_thresholds import SEVERITIES, Threshold
 from ansible_collections.pgsteward.postgres.plugins.module_utils._pgbackrest_info import age, size
 
@@ -18,7 +18,6 @@ CRITICAL, WARNING, NOTICE = SEVERITIES
 DAY = 86400.0
 
 LEAST_DEAD = 10_000  # rows: a small table is half dead after a handful of updates, and nobody is the worse for it
-LEAST_CALLS = 5
 GROWTH_OVER = 3600.0  # seconds: over less than that a checkpoint is a trend
 GROWTH_FROM = 1 << 30
 WEAK_SLOTS = ("unreserved", "lost")
@@ -265,7 +264,7 @@ def _dead_rows(facts: Facts, limits: Limits) -> Iterator[Finding]:
 def _statements(facts: Facts, limits: Limits) -> Iterator[Finding]:
     seen = facts["statements"]
     for one in (seen or {}).get("top", ()):
-        if one["calls"] < LEAST_CALLS:
+        if one["calls"] < _health_queries.LEAST_CALLS:
             continue
         yield from judged(
             limits,

@@ -297,7 +297,7 @@ def _unread(host: str, database: str | None, reason: str) -> Document:
 
 def _drift(compared: Asked | None) -> Document | None:
     """Return how a schema differs from its truth; None where it was not compared."""
-    if compared is None:
+    if compared is None or compared.get("skipped"):
         return None
     if "clean" not in compared:
         return {"clean": None, "reason": compared.get("msg") or "no reason given", "truth": None, "differences": []}

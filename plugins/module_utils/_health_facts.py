@@ -236,11 +236,12 @@ def _database(one: Mapping[str, Any], inside: Mapping[str, Any] | None) -> Facts
 def _statements(found: Any, secrets: Iterable[str]) -> Facts | None:
     if not found:
         return None
-    top = [{**one, "query": shown(one["query"] or "", secrets)[:QUERY_SHOWN]} for one in found["top"]]
-    return {
-        **found,
-        "top": [{**one, **{key: round(one[key], 3) for key in ("mean_ms", "total_ms", "max_ms")}} for one in top],
-    }
+    return {**found, **{name: [_statement(one, secrets) for one in found[name]] for name in ("top", "busiest")}}
+
+
+def _statement(one: Facts, secrets: Iterable[str]) -> Facts:
+    times = {key: round(one[key], 3) for key in ("mean_ms", "total_ms", "max_ms")}
+    return {**one, "query": shown(one["query"] or "", secrets)[:QUERY_SHOWN], **times}
 
 
 # The host

@@ -149,17 +149,20 @@ SELECT json_build_object(
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace))
 """
 
+LEAST_CALLS = 5  # before that the mean says little: what was run once, such as an index build, stands behind the others
 # mean_exec_time is there since version 1.8 of the extension, which every server from 13 on can have.
 STATEMENTS_SINCE = (1, 8)
 _STATEMENTS = """
 SELECT json_build_object(
   'held', (SELECT count(*) FROM {view}), 'most', current_setting('pg_stat_statements.max', true)::int,
-  'top', (SELECT coalesce(json_agg(json_build_object('id', queryid::text, 'database', d.datname, 'user', r.rolname, 'calls', t.calls,
-      'mean_ms', t.mean_exec_time, 'total_ms', t.total_exec_time, 'max_ms', t.max_exec_time, 'rows', t.rows,
-      'query', left(t.query, {query_length})) ORDER BY t.mean_exec_time DESC), '[]')
-    FROM (SELECT * FROM {view} ORDER BY mean_exec_time DESC LIMIT {top}) t
-    LEFT JOIN pg_database d ON d.oid = t.dbid LEFT JOIN pg_roles r ON r.oid = t.userid))
+  'top', ({slowest}), 'busiest', ({busiest}))
 """
+_STATEMENTS_BY = """
+SELECT coalesce(json_agg(json_build_object('id', queryid::text, 'database', d.datname, 'user', r.rolname, 'calls', t.calls,
+    'mean_ms', t.mean_exec_time, 'total_ms', t.total_exec_time, 'max_ms', t.max_exec_time, 'rows', t.rows,
+    'query', left(t.query, {query_length})) ORDER BY {by}), '[]')
+  FROM (SELECT * FROM {view} ORDER BY {by} LIMIT {top}) t
+  LEFT JOIN pg_database d ON d.oid = t.dbid LEFT JOIN pg_roles r ON r.oid = t.userid"""
 
 
 def expressions(major: int) -> dict[str, str]:
@@ -178,5 +181,9 @@ def database(major: int) -> str:
 
 
 def statements(view: str) -> str:
-    """Return the query for the slowest statements; view: pg_stat_statements with its schema, quoted."""
-    return _STATEMENTS.format(view=view, top=TOP, query_length=QUERY_LENGTH)
+    """Return the query for the slowest statements, and for those that took most in all; view: pg_stat_statements with its schema, quoted."""
+    slowest, busiest = (
+        _STATEMENTS_BY.format(view=view, by=by, top=TOP, query_length=QUERY_LENGTH)
+        for by in (f"calls < {LEAST_CALLS}, mean_exec_time DESC", "total_exec_time DESC")
+    )
+    return _STATEMENTS.format(view=view, slowest=slowest, busiest=busiest)

@@ -100,7 +100,8 @@ def wanted(held: config.Config, asked: Sequence[str]) -> list[str]:
     unknown = [name for name in asked if name not in held.databases]
     if unknown:
         raise RefusedError(
-            f"{unknown[0]} is not in the configuration, which lists {', '.join(held.databases) or 'nothing'}"
+            f"{unknown[0]} is not in the configuration, which lists {', '.join(held.databases) or 'nothing'}:"
+            " name it in pg_maintain_databases, and run the playbook site"
         )
     return list(asked or held.databases)
 

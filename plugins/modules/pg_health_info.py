@@ -134,7 +134,9 @@ health:
       description: What became of archiving.
       type: dict
     statements:
-      description: The ten statements with the longest mean time, where pg_stat_statements is there.
+      description: >-
+        The ten statements with the longest mean time over five calls or more as C(top), and the ten that took most time in all as C(busiest), where
+        pg_stat_statements is there.
       type: dict
     disks:
       description: File systems that the server writes to.

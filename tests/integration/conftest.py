@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import support
 from psycopg import sql
 from support import Database, Ran, Upgrade
 from xdist.scheduler import LoadScopeScheduling
+
+sys.path.insert(0, str(support.ROOT / "molecule" / "shared"))  # what the scenarios share with these tests
 
 _numbers = itertools.count(1)
 # What two workers may not divide: files whose tests share names or a fixture that takes long to make, and all that run playbooks on the lab's host.

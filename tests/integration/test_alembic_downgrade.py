@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import support
+import symptoms
 import trees
 from support import Database, Ran, Upgrade, names
 
@@ -206,6 +207,7 @@ def test_a_way_without_return_is_refused_before_anything_runs(
             " revision r2, whose downgrade() does nothing (migrations/versions/r2.py): write it there, or restore a backup"
             " instead; nothing was run"
         )
+        assert not symptoms.missing(symptoms.read()["Rollback fails"].steps[0].answer, ran.msg)
         assert [item["path"] for item in ran.result["one_way"]] == [
             "migrations/versions/r4.py", "migrations/versions/r2.py",
         ]  # fmt: skip

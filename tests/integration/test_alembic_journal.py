@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import support
+import symptoms
 import trees
 from support import Database, Upgrade, names
 from test_alembic_concurrency import child_of, started, until
@@ -117,6 +118,7 @@ def test_an_index_that_failed_is_named_and_never_taken_for_good(
     ran = upgrade()
     assert "revision r2 (make r2) failed: UniqueViolation" in ran.msg
     assert "DROP INDEX CONCURRENTLY public.i_r2, then mend migrations/versions/r2.py and run again" in ran.msg
+    assert not symptoms.missing(symptoms.read()["A migration failed midway"].steps[0].answer, ran.msg)
     assert ran.result["current"] == ["r1"]
     database.rows("TRUNCATE twins")
     for check in (True, False):

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 import support
+import symptoms
 import trees
 from support import Database, Ran
 
@@ -150,6 +151,7 @@ def test_autogenerate(database: Database, revise: Revise, tmp_path: Path) -> Non
         False,
         "nothing to write: the models describe what is there already",
     ), again.text
+    assert f"`{again.result['msg']}`" in symptoms.read()["Autogenerate sees nothing"].text
     assert files(tmp_path) - before == {new}
     alembic(tmp_path, database, "upgrade", "head")
     assert "No new upgrade operations" in alembic(tmp_path, database, "check")
@@ -289,6 +291,8 @@ def test_refused(case: str, database: Database, revise: Revise, tmp_path: Path) 
     before = files(tmp_path)
     refused = revise(**options)
     assert message in refused.msg, refused.text
+    if case in ("no models imported", "no metadata"):
+        assert f"`{message}`" in symptoms.read()["Autogenerate sees nothing"].text
     assert (files(tmp_path), "\n" in refused.msg, database.relations()) == (before, False, [])
 
 

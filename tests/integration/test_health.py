@@ -231,6 +231,14 @@ def test_the_slowest_statements_are_told_where_they_are_counted(server: Place) -
         slow = next(one for one in top if "pg_sleep" in one["query"])
         assert (slow["database"], slow["user"], slow["calls"]) == ("shop", "postgres", 5)
         assert slow["mean_ms"] >= 20
+        # What was run once, however long it took, is no reason to leave out what is slow each time.
+        run(server, *[f"SELECT pg_sleep(0.03) AS once{number}" for number in range(12)])
+        assert any(one["calls"] == 5 and "AS slow" in one["query"] for one in facts(server)["statements"]["top"])
+        # Many small ones take more than a few slow ones: what is asked once for each row of another statement.
+        run(server, *["SELECT pg_sleep(0.005) FROM orders WHERE id = 1"] * 30)
+        busiest = facts(server)["statements"]["busiest"]
+        assert [one["calls"] for one in busiest if "FROM orders" in one["query"]] == [30]
+        assert [one["total_ms"] for one in busiest] == sorted((one["total_ms"] for one in busiest), reverse=True)
         assert len(top) <= 10
         assert "secret" not in str(top)
     finally:

@@ -175,7 +175,7 @@ def facts(
     before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the facts about a server, healthy but for what is given."""
-    held = {"held": 100, "most": 5000, "top": [STATEMENT]}
+    held = {"held": 100, "most": 5000, "top": [STATEMENT], "busiest": [STATEMENT]}
     shaped = _health_facts.shaped(told or raw(), {"shop": within or inside()}, held)
     for one in shaped["databases"]:
         one["rates"] = _health_rates.of(one, shaped, before)

@@ -150,6 +150,20 @@ def test_a_statement_is_slow_by_its_mean_over_some_calls() -> None:
     assert found(told) == []
 
 
+def test_statements_are_shown_without_values_and_the_busiest_beside_the_slowest() -> None:
+    often = {**STATEMENT, "mean_ms": 0.12345, "calls": 10**6, "query": "SELECT * FROM orders WHERE note = 'secret'"}
+    told = _health_facts.shaped(
+        raw(), {"shop": inside()}, {"held": 2, "most": 9, "top": [STATEMENT], "busiest": [often]}
+    )
+    [busy] = told["statements"]["busiest"]
+    assert (busy["mean_ms"], busy["calls"]) == (0.123, 10**6)
+    assert "secret" not in busy["query"]
+    query = _health_queries.statements('public."pg_stat_statements"')
+    assert query.index("ORDER BY calls < 5, mean_exec_time DESC LIMIT") < query.index(
+        "ORDER BY total_exec_time DESC LIMIT"
+    )
+
+
 def test_each_finding_has_all_that_an_operator_needs() -> None:
     for changes, *_ in TOLD:
         for one in _health.findings(facts(raw(**changes)), LIMITS):

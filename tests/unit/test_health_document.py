@@ -233,8 +233,9 @@ def test_what_was_not_compared_is_unknown_and_no_drift() -> None:
     made = documents.document(healthy(compared={"db1": {"results": [{"item": ITEM, "msg": "no scratch"}]}}))
     assert made["unknown"] == [{"host": "db1", "what": "drift of shop", "reason": "no scratch"}]
     assert made["findings"] == []
-    skipped = documents.document(healthy(compared={"db1": {"skipped": True}}))
-    assert (skipped["unknown"], skipped["schema"][0]["drift"]) == ([], None)
+    for told in ({"skipped": True}, {"results": [{"item": ITEM, "skipped": True}]}):
+        skipped = documents.document(healthy(compared={"db1": told}))
+        assert (skipped["unknown"], skipped["schema"][0]["drift"]) == ([], None)
 
 
 def test_wrong_thresholds_are_refused() -> None:

@@ -179,7 +179,9 @@ def test_a_job_that_there_is_not() -> None:
 
 def test_wanted_databases() -> None:
     assert _maintain_command.wanted(held(), []) == ["shop"]
-    with pytest.raises(StewardError, match="x is not in the configuration, which lists shop"):
+    with pytest.raises(
+        StewardError, match="x is not in the configuration, which lists shop: name it in pg_maintain_databases"
+    ):
         _maintain_command.wanted(held(), ["x"])
 
 

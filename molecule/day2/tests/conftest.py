@@ -1,0 +1,11 @@
+"""The tests of this scenario run on the controller; what the lab is comes from the scenario's inventory, unless LAB_INVENTORY names another."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+SCENARIO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(SCENARIO.parent / "shared"))
+os.environ.setdefault("LAB_INVENTORY", str(SCENARIO / "inventory" / "hosts.yml"))
