@@ -447,7 +447,7 @@ def assemble(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rules of a host in order, from the inputs of the role by their names without the prefix.
 
     The automatic ones come first, so that no rule of the operator can cut off replication or the poolers: the local superuser, accounts
-    that its operating system's account may be as well, clients on the host itself, standbys, operations, poolers, monitoring; then the
+    that its operating system's account may be as well, the exporters, clients on the host itself, standbys, operations, poolers, monitoring; then the
     operator's own in the order they are given.
     """
     rules: list[dict[str, Any]] = []
@@ -468,6 +468,9 @@ def assemble(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
             options={"map": "pgsteward"},
             comment="Accounts of backups and the like, which are the server's own account to the operating system",
         )
+    if inputs["peers"]:
+        comment = "Accounts that only look, each recognised by the operating system as the one of its name"
+        add("peers", ["all"], [_quoted(user) for user in inputs["peers"]], type="local", method="peer", comment=comment)
     if inputs["loopback"]:
         for address in ("127.0.0.1/32", "::1/128"):
             add("loopback", ["all"], ["all"], address=address, comment="Clients on the host itself, over TCP")

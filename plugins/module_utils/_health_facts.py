@@ -57,7 +57,7 @@ def read(
     """
     begun, unknown = time.monotonic(), list[Facts]()
     place = replace(place, query=(*place.query, ("options", SESSION.format(timeout=timeout))))
-    with _as_account(user), connect(place, APPLICATION) as connection:
+    with as_account(user), connect(place, APPLICATION) as connection:
         major = connection.info.server_version // 10000
         raw = _one(connection, _health_queries.server(major))
         here = connection.info.dbname
@@ -83,7 +83,7 @@ def read(
 
 
 @contextmanager
-def _as_account(user: str | None) -> Iterator[None]:
+def as_account(user: str | None) -> Iterator[None]:
     """Log in over the socket as an account of the operating system, which the server asks the kernel for; root can be any."""
     if user is None or os.geteuid() != 0:
         yield

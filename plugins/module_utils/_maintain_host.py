@@ -117,7 +117,11 @@ def configuration(inputs: Mapping[str, Any]) -> str:
 
 def files(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the texts that are `wanted` by path, the `timers` with their times, and the modules that are `shipped`."""
-    wanted = {COMMAND: _command(), UNIT: _unit(inputs["superuser"]), TMPFILES: _tmpfiles(inputs["superuser"])}
+    wanted = {
+        COMMAND: program("_maintain_command"),
+        UNIT: _unit(inputs["superuser"]),
+        TMPFILES: _tmpfiles(inputs["superuser"]),
+    }
     # A package of that name elsewhere would hide ours: only a regular one, found first, does not look further.
     wanted[f"{LIBRARY}/ansible_collections/__init__.py"] = _dump_host.HEADER  # one text, whichever role writes it
     timers = {}
@@ -130,14 +134,15 @@ def files(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {"wanted": wanted, "timers": timers, "shipped": list(SHIPPED)}
 
 
-def _command() -> str:
+def program(module: str, header: str = HEADER) -> str:
+    """Return the text of a command that a module of ours is the main part of, for hosts without Ansible."""
     return f"""#!/usr/bin/python3 -I
-{HEADER}import sys
+{header}import sys
 
 sys.path.insert(0, "{LIBRARY}")
 sys.dont_write_bytecode = True
 
-from ansible_collections.pgsteward.postgres.plugins.module_utils._maintain_command import main
+from ansible_collections.pgsteward.postgres.plugins.module_utils.{module} import main
 
 main()
 """

@@ -28,6 +28,7 @@ INPUTS: dict[str, Any] = {
     "rules": [],
     "local_admin": True,
     "local_users": [],
+    "peers": [],
     "maps": [],
     "loopback": False,
     "replication_addresses": [],
@@ -561,10 +562,11 @@ MAPS = [{"map": "people", "system_user": "/^(.*)@example[.]org$", "user": "\\1"}
 
 
 def test_the_server_s_account_may_be_others_by_a_map() -> None:
-    inputs = {**INPUTS, "local_users": ["backup"], "maps": MAPS}
+    inputs = {**INPUTS, "local_users": ["backup"], "peers": ["prometheus"], "maps": MAPS}
     assert [str(one) for one in parse_rules(assemble(inputs))] == [
         "local all postgres peer",
         "local all backup peer map=pgsteward",
+        "local all prometheus peer",
     ]
     assert lockout(parse_rules(assemble(inputs)), "postgres") is None
     written = _ident.render(_ident.parse(_ident.assemble(inputs)))

@@ -22,7 +22,7 @@ CLUSTERS = ("staging", "production")  # several servers, behind poolers
 HOSTS = {  # how many of each group
     "dev": {"postgres": 1, "migrate": 1},
     "staging": {"postgres": 2, "pgbouncer": 1, "migrate": 1},
-    "production": {"postgres": 3, "pgbouncer": 2, "pgbackrest": 1, "migrate": 1},
+    "production": {"postgres": 3, "pgbouncer": 2, "pgbackrest": 1, "migrate": 1, "monitor": 1},
 }
 SHARED = {"pg_version", "pg_port", "pg_cluster_name", "pg_superuser", "pg_no_log"}
 SYSTEMS = ("face_recognition", "pixcrawler", "imagemanager", "cats_monitor", "powergym")
@@ -98,7 +98,7 @@ def test_every_file_is_of_a_role_and_names_only_its_inputs(environment: str) -> 
         "pg_migrate.yml",
         "pgbackrest.yml",
         *(["pg_replica.yml", "pgbouncer.yml"] if environment in CLUSTERS else []),
-        *(["pg_maintain.yml"] if environment == "production" else []),
+        *(["pg_maintain.yml", "pg_monitor.yml"] if environment == "production" else []),
     }
     for name, path in found.items():
         known = {"cluster.yml": SHARED, "vault.example.yml": set(load(path))}.get(name) or inputs(path.stem)
