@@ -308,7 +308,7 @@ def test_no_secret_is_where_somebody_else_could_read_it(host: str) -> None:
 def test_only_the_names_of_this_stanza_are_let_in() -> None:
     """A server's own certificate is signed by the same authority, and does not let anybody in."""
     tls = "/etc/pgsteward/tls"
-    named = backups.pgbackrest("bk1", "version").split()[1] < "2.53"  # it verifies no addresses
+    named = cluster.on("bk1", "pgbackrest", "version").split()[1] < "2.53"  # it verifies no addresses
     options = [
         "--config=/dev/null",
         f"--repo1-host={backups.STORE if named else cluster.address(backups.STORE)}",
