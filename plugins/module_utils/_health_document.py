@@ -32,12 +32,8 @@ EXIT_CODES: Mapping[str, int] = {GOOD: 0, NOTICE: 0, WARNING: 1, CRITICAL: 2}
 # What a difference of a schema is worth, by what it does to those who use the database.
 DRIFT = {"data_at_risk": CRITICAL, "wrong_results": WARNING, "slower": NOTICE, "cosmetic": NOTICE}
 SHOWN_DRIFT = 3
-HISTORY = (
-    "created",
-    "down",
-    "depends_on",
-    "applied",
-)  # what is kept of a revision in a history, beside its name and what it says
+# What is kept of a revision in a history, beside its name and what it says.
+HISTORY = ("created", "down", "depends_on", "applied")
 
 Asked = Mapping[str, Any]
 Document = dict[str, Any]

@@ -51,12 +51,8 @@ AREAS: Mapping[str, tuple[str, ...]] = {
     "upkeep": ("certificate", "version", "pending_restart", "log_errors", "log_grave"),
 }
 OTHERWISE = "upkeep"  # where a finding is that stands nowhere above
-ASKED = (
-    "replication",
-    "backups",
-    "restores",
-    "schema",
-)  # what only a server that answers can say that there is none of
+# What only a server that answers can say that there is none of.
+ASKED = ("replication", "backups", "restores", "schema")
 # What a host is told of because its server is so, and not because it is the one that was asked.
 OF_SERVERS = ("servers", "replication", "activity", "storage", "upkeep")
 

@@ -170,7 +170,7 @@ class Backrest:
     def damage(self, repository: int, limit: float = 3600.0) -> list[str] | None:
         """Return what is wrong with the files of a repository, which are all read for that; None where that cannot be done, or not in limit seconds.
 
-        Below 2.46 another host than that of the repository cannot have it read (seen with 2.45: the connection ends at once).
+        With 2.45 another host than that of the repository cannot have it read: the connection ends at once.
         """
         command = [PROGRAM, *([f"--config={self.config}"] if self.config else []), f"--stanza={self.stanza}"]
         command += [f"--repo={repository}", "--log-level-console=info", "--log-level-stderr=off", "verify"]

@@ -259,7 +259,7 @@ def test_bad_input_is_one_line_and_changes_nothing() -> None:
     assert run.changed == 0
 
 
-@pytest.mark.skipif(not lab.FULL, reason="acceptance size")
+@lab.full_only
 def test_taking_it_away_leaves_nothing_that_runs() -> None:
     without = {"pg_monitor_exporters": []}
     run = plays.play(plays.SITE, "--tags", "pg_monitor", host=HOST, variables=without)
