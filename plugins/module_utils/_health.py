@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _health_locks, _health_queries, _safe_versions
 from ansible_collections.pgsteward.postgres.plugins.module_utils._health_thresholds import SEVERITIES, Threshold
+from ansible_collections.pgsteward.postgres.plugins.module_utils._identifiers import qualified
 from ansible_collections.pgsteward.postgres.plugins.module_utils._pgbackrest_info import age, size
 
 UTC = datetime.timezone.utc  # noqa: UP017 - hosts with Python 3.9 have no datetime.UTC
@@ -257,7 +258,7 @@ def _dead_rows(facts: Facts, limits: Limits) -> Iterator[Finding]:
                 f"{database['name']}.{_named(one)}",
                 f"{one['dead']:,} of the rows of {_named(one)} in {database['name']} are dead ({percent:.0f} %), {when}",
                 "see whether a long transaction, a slot or a prepared transaction keeps them; then "
-                + _maintain("vacuum", database["name"], table=f"{one['schema']}.{one['name']}"),
+                + _maintain("vacuum", database["name"], table=qualified(one["schema"], one["name"])),
             )
 
 
@@ -285,7 +286,7 @@ def _indexes(facts: Facts, limits: Limits) -> Iterator[Finding]:
                 WARNING,
                 f"{database['name']}.{_named(one)}",
                 f"the index {_named(one)} on {one['table']} in {database['name']} is invalid: it costs writes and serves no reader",
-                _maintain("reindex", database["name"], index=f"{one['schema']}.{one['name']}")
+                _maintain("reindex", database["name"], index=qualified(one["schema"], one["name"]))
                 + "; or drop it and run the playbook migrate where a revision makes it",
             )
         for one in database.get("unused_indexes") or ():

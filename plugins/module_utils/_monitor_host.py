@@ -27,7 +27,7 @@ SHIPPED = tuple(
     f"_{name}.py"
     for name in """
     certificates children connection drill_report dump_names errors health health_facts health_locks health_log health_queries health_rates
-    health_thresholds lock_waits monitor_command monitor_figures owned_file pgbackrest_info pgbackrest_run pgbouncer_console pgvector postmaster
+    health_thresholds identifiers lock_waits monitor_command monitor_figures owned_file pgbackrest_info pgbackrest_run pgbouncer_console pgvector postmaster
     quoting safe_versions
     """.split()
 )

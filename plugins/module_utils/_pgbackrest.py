@@ -23,6 +23,7 @@ DEFAULT_REGION = "us-east-1"
 DEFAULT_FULL = 2  # full backups that are kept where nothing is said
 # A server that stops tries its last segment three times. Pushing goes on in the background, however short this is.
 PUSH_SECONDS = "20"
+IO_SECONDS = 10
 SECRETS = ("key", "key_secret", "cipher_pass")
 MASK = "********"
 
@@ -115,8 +116,8 @@ def _global(given: Mapping[str, Any]) -> dict[str, str]:
         "archive-push-queue-max": str(given["queue_max"]),
         # WAL goes to all repositories in one go. One that does not answer is given up after twenty times io-timeout (seen with 2.55), and until
         # then the others wait. A backup of theirs must wait for the go that is on its way and for the next one, which takes its WAL along.
-        "archive-timeout": "600",
-        "io-timeout": "10",
+        "archive-timeout": _archive_timeout(given["settings"].get("io-timeout", IO_SECONDS)),
+        "io-timeout": str(IO_SECONDS),
         "compress-type": "zst",
         "lock-path": "/var/spool/pgbackrest/lock",  # not below /tmp, where anybody could have made it before
         "log-level-file": "info",
@@ -125,6 +126,15 @@ def _global(given: Mapping[str, Any]) -> dict[str, str]:
         "spool-path": "/var/spool/pgbackrest",
         "start-fast": "y",
     }
+
+
+def _archive_timeout(io_timeout: Any) -> str:
+    """Return the seconds that a backup waits for its WAL: three goes, at most a day, which is all that pgBackRest takes."""
+    try:
+        seconds = float(io_timeout)
+    except (TypeError, ValueError):  # a word of the operator's, who has archive-timeout as well
+        seconds = IO_SECONDS
+    return f"{min(60 * seconds, 86400):.0f}"
 
 
 def _repository(number: int, one: Repository, given: Mapping[str, Any]) -> dict[str, str]:

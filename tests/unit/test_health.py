@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ansible_collections.pgsteward.postgres.plugins.module_utils import (
     _health_log,
     _health_queries,
     _health_rates,
+    _maintain,
 )
 from ansible_collections.pgsteward.postgres.plugins.module_utils import _health_thresholds as thresholds
 from ansible_collections.pgsteward.postgres.plugins.module_utils._errors import StewardError
@@ -96,6 +98,29 @@ INSIDE = [
 @pytest.mark.parametrize(("changes", "name", "severity", "subject"), INSIDE)
 def test_what_is_in_a_database_is_found(changes: dict[str, Any], name: str, severity: str, subject: str) -> None:
     assert set(found(facts(within=inside(**changes)))) == {(name, severity, subject)}
+
+
+BIG = "My Table"
+MAINTAINED = [
+    ({"databases": [database(freeze_age=200_000_001)]}, {}, {"task": "freeze"}),
+    ({"databases": [database(collation_actual="2.41")]}, {}, {"task": "collations", "repair": "true"}),
+    ({}, {"invalid_indexes": [{"schema": "public", "name": BIG, "table": "t", "bytes": 1}]}, {"task": "reindex", "index": BIG}),
+    ({}, {"dead": [{"schema": "public", "name": BIG, "live": 0, "dead": 10_000, "vacuumed": None, "analyzed": None}]}, {"task": "vacuum", "table": BIG}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "within", "expected"), MAINTAINED)
+def test_what_maintenance_mends_is_said_as_the_playbook_takes_it(
+    changes: dict[str, Any], within: dict[str, Any], expected: dict[str, str]
+) -> None:
+    [one] = _health.findings(facts(raw(**changes), within=inside(**within)), LIMITS)
+    words = shlex.split(one.next_step.partition("playbook maintain ")[2].partition(": it builds")[0].partition(";")[0])
+    said = dict(word.split("=", 1) for word in words[1::2])
+    assert said.pop("database") == "shop"
+    for kind in {"index", "table"} & said.keys():
+        schema, said[kind] = _maintain.table_of(said[kind], kind)
+        assert schema == "public"
+    assert said == expected
 
 
 @pytest.mark.parametrize(

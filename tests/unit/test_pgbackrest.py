@@ -182,6 +182,23 @@ def test_a_server_that_stops_does_not_wait_long_for_its_archive() -> None:
     assert "[global:archive-push]" not in lines(changed(here="store", repository_host=True))
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "600"),
+        ({"io-timeout": 2}, "120"),
+        ({"io-timeout": "60"}, "3600"),
+        ({"io-timeout": 3600}, "86400"),
+        ({"io-timeout": "1m"}, "600"),
+        ({"io-timeout": 60, "archive-timeout": 7}, "7"),
+    ],
+)
+def test_a_backup_waits_longer_than_a_repository_that_is_down_holds_its_wal_up(
+    settings: dict[str, Any], expected: str
+) -> None:
+    assert f"archive-timeout={expected}" in lines(changed(settings=settings))
+
+
 def test_settings_of_the_operator_come_last() -> None:
     text = lines(changed(settings={"compress-type": "lz4", "start-fast": False, "log-level-file": None}))
     assert "compress-type=lz4" in text
